@@ -1,0 +1,68 @@
+"""The task: what the agent is for, which tools it has, and by what rubric it is judged."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tft.conversation import Tool
+from tft.errors import InputError
+from tft.tables import write_json
+
+RESPOND = "respond_to_user"
+"""The tool through which an agent talks; it returns nothing, the user's next message follows."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Description and tools are shown to the student; the rubric only to judges."""
+
+    description: str
+    tools: tuple[Tool, ...]
+    judge_instructions: str
+
+    def tool(self, name: str) -> Tool | None:
+        """The declared tool of that name, if any."""
+        return next((tool for tool in self.tools if tool.name == name), None)
+
+    def tools_openai(self) -> list[dict[str, Any]]:
+        """The OpenAI `tools` list."""
+        return [tool.to_openai() for tool in self.tools]
+
+
+def write_task(path: Path, task: Task) -> None:
+    """Write a task in the published `job_description.json` form."""
+    write_json(
+        path,
+        {
+            "task_description": task.description,
+            "llm_as_a_judge_instructions": task.judge_instructions,
+            "tools": task.tools_openai(),
+        },
+    )
+
+
+def read_task(path: Path) -> Task:
+    """Read a `job_description.json`.
+
+    Raises:
+        InputError: names the file and the key that is missing or malformed.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not JSON ({error})") from error
+    for key, kind in (
+        ("task_description", str),
+        ("llm_as_a_judge_instructions", str),
+        ("tools", list),
+    ):
+        if not isinstance(content.get(key), kind) or not content[key]:
+            raise InputError(f"{path}: key {key!r} must be a non-empty {kind.__name__}")
+    try:
+        tools = tuple(Tool.from_openai(entry) for entry in content["tools"])
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}") from error
+    return Task(content["task_description"], tools, content["llm_as_a_judge_instructions"])
