@@ -26,6 +26,8 @@ class Sgd(Section):
 
     archive: str
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+    service: str
+    other_services: list[str]
     sha256: dict[str, str]
     held_out: list[str]
     dropped: list[str]
