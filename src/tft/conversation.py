@@ -168,6 +168,38 @@ class Tool:
         return Tool(function["name"], function.get("description", ""), parameters)
 
 
+@dataclass(frozen=True)
+class ParseError:
+    """What a text that is no tool call gets instead of one: the reason, in words."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One assistant turn with what was predicted for it: the unit judged and scored.
+
+    `prefix` is every message before the turn, `raw` the predicted text that `prediction` was read
+    from.
+    """
+
+    conversation: str
+    index: int
+    prefix: tuple[Message, ...]
+    reference: ToolCall
+    prediction: ToolCall | ParseError
+    raw: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judge's word on a turn: `reason` is a label and words, `evidence` the fact it rests on."""
+
+    good: bool
+    reason: str
+    evidence: str | None = None
+
+
 def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """Messages in OpenAI chat form; arguments as objects, which is what chat templates expect.
 

@@ -61,9 +61,10 @@ PREDICTIONS = _table(
 )  # fmt: skip
 VERDICTS = _table(
     ("conversation", "turn"),
-    {**TURN, "good": pa.bool_(), "reason": pa.string(), "evidence": pa.string()},
+    {**TURN, "judge": pa.string(), "good": pa.bool_(), "reason": pa.string(),
+     "evidence": pa.string()},
     nullable={"evidence"},
-)
+)  # fmt: skip
 SCORES = _table(
     ("conversation", "turn"),
     {**TURN, "tool": pa.string(), "predicted_tool": pa.string(), "judge": pa.float64(),
