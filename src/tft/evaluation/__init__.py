@@ -1,0 +1,1 @@
+"""Measures predictions against references: tool-call metrics and their summaries."""

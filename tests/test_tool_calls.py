@@ -1,0 +1,150 @@
+"""Tool-call metrics equal the published ones, row for row."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tft.conversation import Conversation, Message, ParseError, Tool, ToolCall, assistant, user
+from tft.errors import InputError
+from tft.evaluation.judged import agreement, read_call, read_judged
+from tft.evaluation.summary import summarize
+from tft.evaluation.tool_calls import (
+    binary_tool_call,
+    render_answer,
+    rouge_l,
+    score,
+    staged_tool_call,
+    tool_call_equivalence,
+)
+from tft.evaluation.turns import join_turns
+from tft.task import Task, read_task
+
+PUBLISHED = Path(__file__).parents[1].parent / "shared" / "data" / "published"
+needs_published = pytest.mark.skipif(
+    not PUBLISHED.is_dir(), reason="needs the published data in ../shared/data/published"
+)
+
+TASK = Task(
+    "book trips",
+    (
+        Tool(
+            "BookTrip",
+            "Book a trip",
+            {"type": "object", "properties": {"seat": {"type": "string", "default": "aisle"}}},
+        ),
+    ),
+    "be kind",
+)
+REFERENCE = ToolCall("BookTrip", {"to": "Ghent", "seat": "aisle"})
+
+
+@needs_published
+def test_the_published_rows_get_their_published_scores():
+    task = read_task(PUBLISHED / "job_description.json")
+    rows = [row for path in sorted((PUBLISHED / "judged").iterdir()) for row in read_judged(path)]
+    assert len(rows) == 155
+    for turn, answer, scores in rows:
+        pair = (turn.reference, turn.prediction)
+        assert staged_tool_call(*pair) == scores["staged_tool_call"]
+        assert binary_tool_call(*pair) == scores["binary_tool_call"]
+        assert tool_call_equivalence(*pair, task) == scores["tool_call_equivalence"]
+        assert rouge_l(answer, turn.raw) == pytest.approx(scores["rouge"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "staged"),
+    [
+        (ParseError("empty text"), 0.0),
+        (ToolCall("FindTrip", REFERENCE.arguments), 0.25),
+        (ToolCall("BookTrip", {"to": "Ghent"}), 0.5),
+        (ToolCall("BookTrip", {"to": "Bruges", "seat": "aisle"}), 0.75),
+        (ToolCall("BookTrip", {"seat": "aisle", "to": "Ghent"}), 1.0),
+    ],
+)
+def test_staged_climbs_from_unparseable_to_equal(prediction, staged):
+    assert staged_tool_call(REFERENCE, prediction) == staged
+    assert binary_tool_call(REFERENCE, prediction) == (staged == 1)
+
+
+def test_a_number_is_not_a_boolean():
+    assert binary_tool_call(ToolCall("f", {"a": 1}), ToolCall("f", {"a": True})) == 0
+
+
+def test_declared_defaults_may_be_left_out_but_not_changed():
+    assert tool_call_equivalence(REFERENCE, ToolCall("BookTrip", {"to": "Ghent"}), TASK) == 1
+    other = ToolCall("BookTrip", {"to": "Ghent", "seat": "window"})
+    assert tool_call_equivalence(REFERENCE, other, TASK) == 0
+
+
+def test_a_perfect_text_scores_one_everywhere():
+    text = render_answer(REFERENCE)
+    assert read_call(text) == REFERENCE
+    (turn,) = join_turns(
+        [Conversation("c", "s", (user("hi"), Message("assistant", tool_call=REFERENCE)))],
+        [prediction_row("c", 1, REFERENCE, text)],
+        "here",
+    )
+    row = score(turn, TASK)
+    assert {row[key] for key in ("staged_tool_call", "rouge", "name_accuracy")} == {1.0}
+    assert row["parse_failure"] is False
+
+
+def prediction_row(conversation: str, turn: int, call: ToolCall | None, raw: str = "") -> dict:
+    return {
+        "conversation": conversation,
+        "turn": turn,
+        "raw": raw,
+        "name": call and call.name,
+        "arguments": call and call.arguments_json,
+        "error": None if call else "empty text",
+        "finish_reason": "stop",
+    }
+
+
+def test_turns_and_predictions_must_match_one_to_one():
+    conversation = Conversation("c", "s", (user("hi"), assistant("f", {})))
+    with pytest.raises(InputError, match=r"base\.parquet: no prediction for turn 1 of .*'c'"):
+        join_turns([conversation], [], "base.parquet")
+    rows = [prediction_row("c", 1, None), prediction_row("d", 3, None)]
+    with pytest.raises(InputError, match="turn 3 of conversation 'd'"):
+        join_turns([conversation], rows, "base.parquet")
+
+
+def test_a_summary_has_means_overall_and_per_tool():
+    # Judge 1, 1, 0, 0: mean 0.5, sample deviation sqrt(1/3), standard error sqrt(1/3)/2 = 0.288675.
+    row = {"staged_tool_call": 0.5, "tool_call_equivalence": 0.0, "rouge": 0.25, "name_accuracy": 1}
+    scores = [
+        {**row, "tool": tool, "judge": judge, "binary_tool_call": binary, "parse_failure": failed}
+        for tool, judge, binary, failed in [
+            ("respond_to_user", 1, 0.0, False),
+            ("respond_to_user", 1, 1.0, False),
+            ("BookTrip", 0, 1.0, False),
+            ("BookTrip", 0, 0.0, True),
+        ]
+    ]
+    summary = summarize(scores)
+    assert (summary["n"], summary["judge"], summary["judge_se"]) == (4, 0.5, 0.288675)
+    assert (summary["parse_failures"], summary["service_call_exact"]) == (1, 0.5)
+    assert summary["tools"]["respond_to_user"]["judge"] == 1
+    assert summary["tools"]["BookTrip"]["n"] == 2
+    with pytest.raises(InputError, match="no scores"):
+        summarize([])
+
+
+def test_kappa_discounts_agreement_by_chance():
+    # 20 both good, 5 only theirs, 10 only ours, 15 both bad: raw 0.7, chance 0.5, kappa 0.4.
+    table = [(True, True)] * 20 + [(True, False)] * 5 + [(False, True)] * 10 + [(False, False)] * 15
+    theirs, ours = zip(*table, strict=True)
+    result = agreement(theirs, ours)
+    assert result == (20, 5, 10, 15)
+    assert (result.raw, result.kappa) == (pytest.approx(0.7), pytest.approx(0.4))
+
+
+@needs_published
+def test_a_broken_judged_file_names_its_line(tmp_path):
+    path = tmp_path / "judged.jsonl"
+    first = (PUBLISHED / "judged" / "original-model-predictions.jsonl").read_text().splitlines()[0]
+    path.write_text(first + "\n" + json.dumps({"question": "[]"}) + "\n")
+    with pytest.raises(InputError, match=r"judged\.jsonl:2"):
+        read_judged(path)
