@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tft.conversation import Conversation, Message, ParseError, Tool, ToolCall, assistant, user
+from tft.conversation import Conversation, ParseError, Tool, ToolCall, Turn, assistant, user
 from tft.errors import InputError
 from tft.evaluation.judged import agreement, read_call, read_judged
 from tft.evaluation.summary import summarize
@@ -17,7 +17,7 @@ from tft.evaluation.tool_calls import (
     staged_tool_call,
     tool_call_equivalence,
 )
-from tft.evaluation.turns import join_turns
+from tft.tables import PREDICTIONS, read_turns, write_rows
 from tft.task import Task, read_task
 
 PUBLISHED = Path(__file__).parents[1].parent / "shared" / "data" / "published"
@@ -80,12 +80,7 @@ def test_declared_defaults_may_be_left_out_but_not_changed():
 def test_a_perfect_text_scores_one_everywhere():
     text = render_answer(REFERENCE)
     assert read_call(text) == REFERENCE
-    (turn,) = join_turns(
-        [Conversation("c", "s", (user("hi"), Message("assistant", tool_call=REFERENCE)))],
-        [prediction_row("c", 1, REFERENCE, text)],
-        "here",
-    )
-    row = score(turn, TASK)
+    row = score(Turn("c", 1, (user("hi"),), REFERENCE, REFERENCE, text), TASK)
     assert {row[key] for key in ("staged_tool_call", "rouge", "name_accuracy")} == {1.0}
     assert row["parse_failure"] is False
 
@@ -102,13 +97,26 @@ def prediction_row(conversation: str, turn: int, call: ToolCall | None, raw: str
     }
 
 
-def test_turns_and_predictions_must_match_one_to_one():
+def test_turns_and_predictions_must_match_one_to_one(tmp_path):
     conversation = Conversation("c", "s", (user("hi"), assistant("f", {})))
+    path = tmp_path / "base.parquet"
+    write_rows(path, PREDICTIONS, [])
     with pytest.raises(InputError, match=r"base\.parquet: no prediction for turn 1 of .*'c'"):
-        join_turns([conversation], [], "base.parquet")
+        read_turns(path, [conversation])
     rows = [prediction_row("c", 1, None), prediction_row("d", 3, None)]
+    write_rows(path, PREDICTIONS, rows)
     with pytest.raises(InputError, match="turn 3 of conversation 'd'"):
-        join_turns([conversation], rows, "base.parquet")
+        read_turns(path, [conversation])
+
+
+def test_predictions_come_back_as_calls_and_parse_errors(tmp_path):
+    conversation = Conversation("c", "s", (user("hi"), assistant("f", {}), assistant("g", {})))
+    path = tmp_path / "base.parquet"
+    call = ToolCall("f", {"a": ["é", None]})
+    write_rows(path, PREDICTIONS, [prediction_row("c", 1, call), prediction_row("c", 2, None)])
+    first, second = read_turns(path, [conversation])
+    assert (first.prediction, first.prefix) == (call, conversation.messages[:1])
+    assert second.prediction == ParseError("empty text")
 
 
 def test_a_summary_has_means_overall_and_per_tool():

@@ -7,7 +7,7 @@ and DVC's cascade stops where nothing changed.
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,14 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tft.conversation import Conversation, Message, ToolCall, canonical_json
+from tft.conversation import (
+    Conversation,
+    Message,
+    ParseError,
+    ToolCall,
+    Turn,
+    canonical_json,
+)
 from tft.errors import InputError
 
 
@@ -155,6 +162,47 @@ def write_conversations(path: Path, conversations: Iterable[Conversation]) -> No
 def read_conversations(path: Path) -> list[Conversation]:
     """Read conversations, in the order of their ids."""
     return [_from_row(row) for row in read_rows(path, CONVERSATIONS)]
+
+
+def read_turns(path: Path, conversations: Sequence[Conversation]) -> list[Turn]:
+    """Every assistant turn of the conversations, in their order, with its prediction at `path`.
+
+    Raises:
+        InputError: a turn lacks its prediction or a prediction its turn; names the first.
+    """
+    rows = {(row["conversation"], row["turn"]): row for row in read_rows(path, PREDICTIONS)}
+    turns = []
+    for conversation in conversations:
+        for index, call in conversation.turns():
+            row = rows.pop((conversation.id, index), None)
+            if row is None:
+                raise InputError(
+                    f"{path}: no prediction for turn {index} of conversation {conversation.id!r}; "
+                    "`dvc repro -f predict` makes it anew"
+                )
+            turns.append(
+                Turn(
+                    conversation=conversation.id,
+                    index=index,
+                    prefix=conversation.messages[:index],
+                    reference=call,
+                    prediction=_prediction(row),
+                    raw=row["raw"],
+                )
+            )
+    if rows:
+        identifier, index = min(rows)
+        raise InputError(
+            f"{path}: turn {index} of conversation {identifier!r} (and {len(rows) - 1} more) is no "
+            "turn of the held-out conversations; `dvc repro -f predict` makes it anew"
+        )
+    return turns
+
+
+def _prediction(row: Mapping[str, Any]) -> ToolCall | ParseError:
+    if row["name"] is None:
+        return ParseError(row["error"])
+    return ToolCall(row["name"], json.loads(row["arguments"]))
 
 
 def _to_row(conversation: Conversation) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def _read_json(text: str) -> Any:
     try:
         # Decode first, look for the end tag then: a message may hold the tags as text.
         value, end = _DECODER.raw_decode(body)
-    except ValueError as error:  # JSONDecodeError, NaN, integers beyond Python's limit
+    except ValueError as error:  # JSONDecodeError, the hooks below, integers beyond Python's limit
         if CLOSE not in body:
             raise InputError(f"truncated: no {CLOSE} ({error})") from error
         raise InputError(f"invalid JSON: {error}") from error
@@ -76,12 +76,12 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise InputError(f"repeated keys: {sorted({k for k in keys if keys.count(k) > 1})}")
+        raise ValueError(f"repeated keys: {sorted({k for k in keys if keys.count(k) > 1})}")
     return result
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise InputError(f"invalid JSON: {name}")
+    raise ValueError(f"{name} is no JSON value")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_no_constant)
