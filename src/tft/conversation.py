@@ -159,13 +159,14 @@ class Tool:
         Raises:
             InputError: no function name or no object schema.
         """
-        function = entry.get("function", {})
-        parameters = function.get("parameters")
-        if not function.get("name") or not isinstance(parameters, dict):
-            raise InputError(
-                f"a tool needs function.name and function.parameters (a JSON Schema), got {entry!r}"
-            )
-        return Tool(function["name"], function.get("description", ""), parameters)
+        match entry:
+            case {"function": {"name": str(name), "parameters": dict(parameters)} as function} if (
+                name
+            ):
+                return Tool(name, function.get("description", ""), parameters)
+        raise InputError(
+            f"a tool needs function.name and function.parameters (a JSON Schema), got {entry!r}"
+        )
 
 
 @dataclass(frozen=True)
@@ -236,16 +237,18 @@ def _message_from_openai(message: Mapping[str, Any]) -> Message:
         raise InputError(f"a message is an object with role and content, got {message!r}")
     if message.get("role") != "assistant":
         return Message(message.get("role"), content=message.get("content"))  # type: ignore[arg-type]
-    calls = message.get("tool_calls") or []
-    if len(calls) != 1 or message.get("content"):
+    if message.get("content"):
         raise InputError(
-            f"an assistant message is exactly one tool call, got {len(calls)} calls and content "
-            f"{message.get('content')!r}"
+            f"an assistant message is exactly one tool call, got content {message['content']!r}"
         )
-    function = calls[0].get("function", {})
-    return Message(
-        "assistant", tool_call=parse_call(function.get("name"), function.get("arguments"))
-    )
+    match message.get("tool_calls"):
+        case [{"function": {"name": name, "arguments": arguments}}]:
+            return Message("assistant", tool_call=parse_call(name, arguments))
+        case calls:
+            raise InputError(
+                f"an assistant message is exactly one tool call with a function's name and "
+                f"arguments, got tool_calls {calls!r:.200}"
+            )
 
 
 def parse_call(name: Any, arguments: Any) -> ToolCall:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML, YAMLError
 
 from tft.errors import InputError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Names = Annotated[list[str], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -36,7 +38,8 @@ class Sgd(Section):
 class Published(Section):
     """Where the published benchmark's data are."""
 
-    path: str
+    archive: str
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
 
 
 class Limit(Section):
@@ -51,6 +54,7 @@ class Baseline(Section):
 
     kind: Literal["baseline"]
     published: str
+    source: str
 
 
 class NoisyLabels(Section):
@@ -58,32 +62,44 @@ class NoisyLabels(Section):
 
     kind: Literal["noisy_labels"]
     published: str
+    source: str
+    message_source: str
     clean_fraction: Fraction
     corruption_rate: Fraction
-    service_call: dict[Literal["swap_tool", "swap_params", "respond"], Fraction]
-    respond: dict[Literal["service_call", "other_message"], Fraction]
-    message_source: str
+    service_call: dict[Literal["swap_tool", "swap_params", "respond_instead"], Fraction]
+    respond: dict[Literal["call_instead", "foreign_message"], Fraction]
 
-    @model_validator(mode="after")
-    def _shares_sum_to_one(self) -> NoisyLabels:
-        for key in ("service_call", "respond"):
-            shares = getattr(self, key)
-            if abs(sum(shares.values()) - 1) > 1e-6:
-                raise ValueError(f"{key}: the shares must sum to 1, got {shares}")
-        return self
+    @field_validator("service_call", "respond")
+    @classmethod
+    def _shares_sum_to_one(cls, shares: dict[str, float]) -> dict[str, float]:
+        if abs(sum(shares.values()) - 1) > 1e-6:
+            raise ValueError("the shares must sum to 1")
+        return shares
 
 
 class SchemaDrift(Section):
-    """S3: traces from before and after renames of tools and parameters."""
+    """S3: traces from versions of the agent whose tools had other names."""
 
     kind: Literal["schema_drift"]
     published: str
-    other_source: str
-    other_tools: dict[str, str]
+    source: str
     traces: Count
     clean_fraction: Fraction
-    tools: dict[str, list[str]]
-    parameters: dict[str, list[str]]
+    tools: dict[str, Names]
+    parameters: dict[str, Names]
+    other_source: str
+    other_traces: Count
+    other_tools: dict[str, str]
+
+    @field_validator("tools", "parameters")
+    @classmethod
+    def _names_are_distinct(cls, names: dict[str, list[str]]) -> dict[str, list[str]]:
+        # Two parameters of one call under one new name would lose a value.
+        everything = [*names, *itertools.chain.from_iterable(names.values())]
+        twice = {name for name in everything if everything.count(name) > 1}
+        if twice:
+            raise ValueError(f"a name may stand here only once, but {sorted(twice)} stand twice")
+        return names
 
 
 class LowData(Section):
@@ -91,6 +107,7 @@ class LowData(Section):
 
     kind: Literal["low_data"]
     published: str
+    source: str
     traces: Count
 
 
@@ -99,8 +116,10 @@ class TraceMixing(Section):
 
     kind: Literal["trace_mixing"]
     published: str
+    source: str
     traces: Count
     other_source: str
+    other_traces: Count
     other_tools: dict[str, str]
 
 
@@ -120,9 +139,9 @@ class Lora(Section):
 class Training(Section):
     """One fine-tuning run."""
 
-    epochs: Annotated[float, Field(gt=0)]
-    batch_size: Count
+    epochs: Count
     row_tokens: Count
+    accumulate: Count
     learning_rate: Annotated[float, Field(gt=0)]
     warmup_fraction: Fraction
     weight_decay: Annotated[float, Field(ge=0)]
@@ -144,7 +163,27 @@ class Student(Section):
 class Pretrain(Section):
     """How the tiny base is made."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    vocab_size: Count
+    hidden_size: Count
+    intermediate_size: Count
+    num_hidden_layers: Count
+    num_attention_heads: Count
+    num_key_value_heads: Count
+    head_dim: Count
+    max_position_embeddings: Count
+    exclude: Names
+    row_tokens: Count
+    steps: Count
+    copy_steps: Count
+    copy_share: Fraction
+    copy_lengths: list[Count]
+    invented_share: Fraction
+    learning_rate: Annotated[float, Field(gt=0)]
+    warmup_fraction: Fraction
+    weight_decay: Annotated[float, Field(ge=0)]
+    save_steps: Count
+    bf16: bool
+    seed: int
 
 
 class Predict(Section):
@@ -178,7 +217,7 @@ class Params(Section):
     published: Published
     scenarios: dict[str, Scenario]
     students: dict[str, Student]
-    pretrain: dict[str, Any]
+    pretrain: Pretrain
     predict: Predict
     judge: Judge
     report: Report

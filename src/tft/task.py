@@ -49,20 +49,28 @@ def read_task(path: Path) -> Task:
         InputError: names the file and the key that is missing or malformed.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return parse_task(str(path), path.read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
+
+
+def parse_task(where: str, text: bytes) -> Task:
+    """The content of a `job_description.json`; `where` names it in errors."""
+    try:
+        content = json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error})") from error
+        raise InputError(f"{where}: not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{where}: expected an object, got {content!r:.80}")
     for key, kind in (
         ("task_description", str),
         ("llm_as_a_judge_instructions", str),
         ("tools", list),
     ):
         if not isinstance(content.get(key), kind) or not content[key]:
-            raise InputError(f"{path}: key {key!r} must be a non-empty {kind.__name__}")
+            raise InputError(f"{where}: key {key!r} must be a non-empty {kind.__name__}")
     try:
         tools = tuple(Tool.from_openai(entry) for entry in content["tools"])
     except InputError as error:
-        raise InputError(f"{path}: {error.message}") from error
+        raise InputError(f"{where}: {error.message}") from error
     return Task(content["task_description"], tools, content["llm_as_a_judge_instructions"])

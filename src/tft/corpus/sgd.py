@@ -7,7 +7,7 @@ The data set: https://github.com/google-research-datasets/dstc8-schema-guided-di
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
@@ -70,6 +70,45 @@ class _Service(BaseModel):
     description: str
     slots: list[_Slot]
     intents: Annotated[list[_Intent], Field(min_length=1)]
+
+
+def read_sgd(archive: str, params: Sgd) -> tuple[list[Conversation], Task]:
+    """The benchmark's conversations, of all its services, and the task of the first service.
+
+    Raises:
+        InputError: as `read_dialogues`, or a service that SGD has no schema of.
+    """
+    services = {params.service, *params.other_services}
+    schemas = read_schemas(archive, params)
+    if unknown := services - schemas.keys():
+        raise InputError(
+            f"sgd.service, sgd.other_services: no schema of {', '.join(sorted(unknown))} in "
+            f"{archive}; there are {', '.join(sorted(schemas))}"
+        )
+    conversations = [
+        to_conversation(member, dialogue)
+        for member, dialogue in read_dialogues(archive, params, services, pinned_only=True)
+    ]
+    return conversations, task_of(schemas[params.service])
+
+
+def split_sgd(
+    conversations: Sequence[Conversation], params: Sgd
+) -> tuple[list[Conversation], list[Conversation]]:
+    """(what may be trained on, what is tested on); `params.dropped` is in neither.
+
+    Raises:
+        InputError: a conversation that params hold out or drop is not there.
+    """
+    ids = {conversation.id for conversation in conversations}
+    if missing := {*params.held_out, *params.dropped} - ids:
+        raise InputError(
+            f"sgd.held_out, sgd.dropped: no dialogue {', '.join(sorted(missing))} among the "
+            f"{len(ids)} of the corpus"
+        )
+    held_out, dropped = set(params.held_out), set(params.dropped)
+    train = [item for item in conversations if item.id not in held_out | dropped]
+    return train, [item for item in conversations if item.id in held_out]
 
 
 def read_dialogues(
@@ -165,25 +204,14 @@ def task_of(service: dict[str, Any]) -> Task:
         },
     )
     tools = [_intent_tool(intent, slots) for intent in service["intents"]]
-    uses = [
-        f"- {tool.name}: {tool.description}. Needs {', '.join(tool.parameters['required'])}"
-        + (f"; may take {', '.join(optional)}." if (optional := _optional(tool)) else ".")
-        for tool in tools
-    ]
-    description = "\n".join(
-        [
-            f"You are the assistant of this service: {service['description']}. Answer every "
-            "message with exactly one function call.",
-            "Functions of the service:",
-            *uses,
-            "Call one as soon as the user wants what it does and the conversation holds every "
-            "argument it needs; pass optional arguments only when the user has named them. Confirm "
-            "with the user before a call that books, buys or changes anything. The result of a "
-            "call arrives as the next user message, as JSON.",
-            f"In every other case call {RESPOND}: to ask for an argument that is missing, to offer "
-            "or report results, to confirm, to answer questions, to say goodbye. State only facts "
-            "that the results or the user gave.",
-        ]
+    description = (
+        f"You are the assistant of this service: {service['description']}. Answer every "
+        "message with exactly one function call. Call a function of the service as soon as the "
+        "user wants what it does and the conversation holds every argument it requires; confirm "
+        "with the user before a call that books, buys or changes anything. The result of a call "
+        f"arrives as the next user message, as JSON. In every other case call {RESPOND}: to ask "
+        "for what is missing, to offer or report results, to confirm, to answer questions, to say "
+        "goodbye. State only facts that the results or the user gave."
     )
     judge_instructions = (
         "Compare a predicted function call with the reference for the same turn and give one "
@@ -209,11 +237,6 @@ def _intent_tool(intent: dict[str, Any], slots: dict[str, dict[str, Any]]) -> To
             properties[name]["enum"] = slot["possible_values"]
     schema = {"type": "object", "properties": properties, "required": intent["required_slots"]}
     return Tool(intent["name"], intent["description"], schema)
-
-
-def _optional(tool: Tool) -> list[str]:
-    required = tool.parameters["required"]
-    return [name for name in tool.parameters["properties"] if name not in required]
 
 
 def _read_json(

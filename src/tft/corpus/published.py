@@ -1,0 +1,129 @@
+"""The published benchmark's own traces and test set, so that every stage runs on exactly those.
+
+The repository: https://github.com/distil-labs/distil-tft-benchmarking. Two layouts are read: that
+repository's (scenario-N-.../tft/traces.jsonl) and a flat copy of the files that matter
+(scenario-N-.../traces.jsonl.gz with one test.jsonl and one job_description.json above).
+"""
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tft.conversation import Conversation, Message, from_openai, parse_call
+from tft.corpus.archive import read_files
+from tft.errors import InputError
+from tft.params import Published
+from tft.task import Task, parse_task
+
+HINT = (
+    "set TFT_PUBLISHED (or published.archive in params.yaml) to a folder, a .tar.gz or its address"
+)
+TEST = "published/test"
+
+_FILES = re.compile(
+    r"((?P<folder>scenario-[^/]+)/(tft/)?)?"
+    r"(?P<kind>traces\.jsonl(\.gz)?|test\.jsonl|job_description\.json)"
+)
+
+
+def read_published(archive: str, params: Published) -> tuple[list[Conversation], Task]:
+    """All published traces and test conversations, and the task.
+
+    SGD's dialogue ids are not in the files: ids are folder and line, such as
+    scenario-1-baseline/0001 or test/01. Sources are published/FOLDER and published/test.
+
+    Args:
+        archive: a folder, a .tar.gz or its https address (see `tft.corpus.archive.read_files`).
+        params: the pinned commit.
+
+    Raises:
+        InputError: naming file and line, or what is missing.
+    """
+    conversations: dict[str, list[Conversation]] = {}
+    task = None
+
+    def wanted(name: str) -> bool:
+        return bool(_FILES.fullmatch(name))
+
+    for name, content in read_files(archive, wanted, params.commit, HINT):
+        where = f"{archive}: {name}"
+        found = _FILES.fullmatch(name)
+        assert found is not None
+        kind, folder = found["kind"], found["folder"]
+        if kind == "job_description.json":
+            # Each scenario of the repository has its copy of this file and of the test set.
+            task = task or parse_task(where, content)
+        elif kind == "test.jsonl":
+            conversations.setdefault(TEST, list(_read_lines(where, content, TEST, 2, _test)))
+        elif folder:
+            source = f"published/{folder}"
+            if source in conversations:
+                raise InputError(f"{where}: a second file of traces for {folder}; keep one")
+            text = _unpack(where, content) if kind.endswith(".gz") else content
+            conversations[source] = list(_read_lines(where, text, source, 4, _trace))
+    if task is None or TEST not in conversations or len(conversations) == 1:
+        raise InputError(
+            f"{archive}: expected job_description.json, test.jsonl and, in folders scenario-*, "
+            f"traces.jsonl(.gz); found {sorted(conversations) or 'no conversations'} and "
+            f"{'a' if task else 'no'} job_description.json; {HINT}"
+        )
+    return [conversation for rows in conversations.values() for conversation in rows], task
+
+
+def split_published(
+    conversations: Sequence[Conversation],
+) -> tuple[list[Conversation], list[Conversation]]:
+    """(the traces of all scenarios, the test conversations)."""
+    train = [item for item in conversations if item.source != TEST]
+    return train, [item for item in conversations if item.source == TEST]
+
+
+def _unpack(where: str, content: bytes) -> bytes:
+    try:
+        return gzip.decompress(content)
+    except (EOFError, zlib.error, OSError) as error:
+        raise InputError(f"{where}: not a whole gzip file ({error})") from error
+
+
+def _read_lines(
+    where: str,
+    content: bytes,
+    source: str,
+    digits: int,
+    parse: Callable[[Any], tuple[Message, ...]],
+) -> Iterator[Conversation]:
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            name = f"{source.removeprefix('published/')}/{number:0{digits}}"
+            yield Conversation(name, source, parse(_json("the line", line)))
+        except InputError as error:
+            raise InputError(f"{where}:{number}: {error.message}") from error
+
+
+def _trace(row: Any) -> tuple[Message, ...]:
+    return from_openai(_get(_json("context", _get(row, "context", str)), "messages", list))
+
+
+def _test(row: Any) -> tuple[Message, ...]:
+    question = _json("question", _get(row, "question", str))
+    if not isinstance(question, list):
+        raise InputError(f"question: expected the JSON of a list of messages, got {question!r:.80}")
+    answer = _json("answer", _get(row, "answer", str))
+    call = parse_call(_get(answer, "name", str), _get(answer, "parameters", dict))
+    return (*from_openai(question), Message("assistant", tool_call=call))
+
+
+def _json(what: str, text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{what} is not JSON ({error})") from error
+
+
+def _get(value: Any, key: str, kind: type) -> Any:
+    if not isinstance(value, dict) or not isinstance(value.get(key), kind):
+        raise InputError(f"expected an object with {key!r} ({kind.__name__}), got {value!r:.120}")
+    return value[key]

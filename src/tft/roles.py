@@ -1,0 +1,78 @@
+"""From params to the code that plays each part; stages ask here and know no more."""
+
+import itertools
+from collections.abc import Sequence
+
+from tft.conversation import Conversation
+from tft.corpus.published import read_published, split_published
+from tft.corpus.sgd import read_sgd, split_sgd
+from tft.errors import InputError
+from tft.params import (
+    Baseline,
+    Limit,
+    LowData,
+    NoisyLabels,
+    Params,
+    SchemaDrift,
+    TraceMixing,
+    environment,
+)
+from tft.scenarios import baseline, low_data, noisy_labels, schema_drift, trace_mixing
+from tft.scenarios.common import of_source
+from tft.task import Task
+
+
+def load_corpus(params: Params) -> tuple[list[Conversation], Task]:
+    """All conversations of the corpus, and the task they are about."""
+    match params.corpus:
+        case "sgd":
+            return read_sgd(environment("TFT_SGD_ARCHIVE", params.sgd.archive), params.sgd)
+        case "published":
+            archive = environment("TFT_PUBLISHED", params.published.archive)
+            return read_published(archive, params.published)
+
+
+def split_corpus(
+    conversations: Sequence[Conversation], params: Params
+) -> tuple[list[Conversation], list[Conversation]]:
+    """(what may be trained on, of every service; what is tested on), cut to `limit`."""
+    match params.corpus:
+        case "sgd":
+            train, test = split_sgd(conversations, params.sgd)
+        case "published":
+            train, test = split_published(conversations)
+    return _cut(train, test, params.limit)
+
+
+def _cut(
+    train: Sequence[Conversation], test: Sequence[Conversation], limit: Limit
+) -> tuple[list[Conversation], list[Conversation]]:
+    by_source = sorted(train, key=lambda item: (item.source, item.id))
+    groups = itertools.groupby(by_source, key=lambda item: item.source)
+    kept = [item for _, group in groups for item in itertools.islice(group, limit.train)]
+    return kept, sorted(test, key=lambda item: item.id)[: limit.test]
+
+
+def make_traces(name: str, pool: Sequence[Conversation], params: Params) -> list[Conversation]:
+    """The traces of a scenario, from all conversations that may be trained on.
+
+    Raises:
+        InputError: no such scenario, or one of its numbers does not fit the pool.
+    """
+    scenario = params.scenario(name)
+    try:
+        if params.corpus == "published":
+            return of_source(pool, "published", f"published/{scenario.published}")
+        match scenario:
+            case Baseline():
+                return baseline.build(pool, scenario, params.seed)
+            case NoisyLabels():
+                return noisy_labels.build(pool, scenario, params.seed)
+            case SchemaDrift():
+                return schema_drift.build(pool, scenario, params.seed)
+            case LowData():
+                return low_data.build(pool, scenario, params.seed)
+            case TraceMixing():
+                return trace_mixing.build(pool, scenario, params.seed)
+    except InputError as error:
+        raise InputError(f"params.yaml: scenarios.{name}.{error.message}") from error

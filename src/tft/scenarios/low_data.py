@@ -1,0 +1,18 @@
+"""S4 low data: a handful of clean traces."""
+
+from collections.abc import Sequence
+
+from tft.conversation import Conversation
+from tft.params import LowData
+from tft.scenarios.common import choose, of_source, record
+
+
+def build(pool: Sequence[Conversation], params: LowData, seed: int) -> list[Conversation]:
+    """`params.traces` traces of `params.source`, unchanged.
+
+    Raises:
+        InputError: there are fewer.
+    """
+    traces = of_source(pool, "source", params.source)
+    chosen = choose(traces, "traces", params.traces, seed, "low_data")
+    return [record(trace, "low_data", {}) for trace in chosen]

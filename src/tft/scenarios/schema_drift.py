@@ -1,0 +1,69 @@
+"""S3 schema drift: traces from versions of the agent whose tools had other names.
+
+The agent is shown, and tested with, today's names; what tools returned keeps its field names.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from tft.conversation import Conversation, ToolCall
+from tft.errors import InputError
+from tft.params import SchemaDrift
+from tft.scenarios.common import Change, choose, of_source, record, rng
+
+
+def build(pool: Sequence[Conversation], params: SchemaDrift, seed: int) -> list[Conversation]:
+    """`other_traces` of `other_source` and `traces` of `source`, nearly all with renamed calls.
+
+    Another service's traces keep their own parameters and get fixed tool names. Of ours,
+    `clean_fraction` stay as they are; each other one draws a new name for every tool and parameter
+    and keeps it throughout, whichever tool a parameter belongs to. Provenance holds the maps from
+    old to new names as `renames`: {"tools": ..., "parameters": ...}.
+
+    Raises:
+        InputError: there are fewer traces of either.
+    """
+    ours = choose(
+        of_source(pool, "source", params.source), "traces", params.traces, seed, "schema_drift"
+    )
+    others = choose(
+        of_source(pool, "other_source", params.other_source),
+        "other_traces",
+        params.other_traces,
+        seed,
+        "schema_drift",
+    )
+    clean = choose(
+        ours, "clean_fraction", round(params.clean_fraction * len(ours)), seed, "schema_drift/clean"
+    )
+    kept = {trace.id for trace in clean}
+    return [_rename(trace, params.other_tools, {}) for trace in others] + [
+        record(trace, "schema_drift", {}) if trace.id in kept else _drift(trace, params, seed)
+        for trace in ours
+    ]
+
+
+def _drift(trace: Conversation, params: SchemaDrift, seed: int) -> Conversation:
+    def draw(names: Mapping[str, list[str]]) -> dict[str, str]:
+        return {
+            old: rng(seed, "schema_drift", trace.id, old).choice(new) for old, new in names.items()
+        }
+
+    return _rename(trace, draw(params.tools), draw(params.parameters))
+
+
+def _rename(
+    trace: Conversation, tools: Mapping[str, str], parameters: Mapping[str, str]
+) -> Conversation:
+    changes = {}
+    for index, call in trace.turns():
+        arguments = {parameters.get(key, key): value for key, value in call.arguments.items()}
+        if len(arguments) < len(call.arguments):
+            raise InputError(
+                f"parameters: new names collide with others of {call.name} in {trace.id}: "
+                f"{sorted(call.arguments)} would become {sorted(arguments)}; choose other names"
+            )
+        renamed = ToolCall(tools.get(call.name, call.name), arguments)
+        if renamed != call:
+            changes[index] = Change("rename", renamed)
+    renames = {"tools": dict(tools), "parameters": dict(parameters)}
+    return record(trace, "schema_drift", changes, renames=renames)

@@ -1,0 +1,35 @@
+"""Hold out the test conversations, before anything is done to the traces.
+
+Reads data/corpus. Writes data/split/train.parquet (all that may be trained on, of every service),
+data/split/test.parquet and data/split/task.json.
+
+    python stages/split.py
+"""
+
+from pathlib import Path
+
+import click
+
+from tft.params import load_params
+from tft.roles import split_corpus
+from tft.tables import read_conversations, write_conversations
+from tft.task import read_task, write_task
+
+CORPUS = Path("data/corpus")
+SPLIT = Path("data/split")
+
+
+@click.command(help=__doc__)
+def main() -> None:
+    """See the module's docstring."""
+    params = load_params()
+    train, test = split_corpus(read_conversations(CORPUS / "conversations.parquet"), params)
+    write_conversations(SPLIT / "train.parquet", train)
+    write_conversations(SPLIT / "test.parquet", test)
+    write_task(SPLIT / "task.json", read_task(CORPUS / "task.json"))
+    turns = sum(1 for conversation in test for _ in conversation.turns())
+    print(f"train: {len(train)} conversations; test: {len(test)} conversations, {turns} turns")
+
+
+if __name__ == "__main__":
+    main()

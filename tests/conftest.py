@@ -1,0 +1,64 @@
+"""What several test modules need; real data are read where they lie, once per run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+from ruamel.yaml import YAML
+
+from tft.conversation import Conversation
+from tft.corpus.published import read_published
+from tft.corpus.sgd import read_sgd
+from tft.params import Published, Scenario, Sgd
+from tft.task import Task
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def shared_data(name: str) -> Path:
+    """A file or folder of the real data; skips the test where there are none."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"needs the real data in ../shared/data/{name}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shipped() -> dict[str, Any]:
+    """params.yaml as it is in the repository, not validated."""
+    content: dict[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
+    return content
+
+
+@pytest.fixture(scope="session")
+def sgd_params(shipped: dict[str, Any]) -> Sgd:
+    return Sgd.model_validate(shipped["sgd"])
+
+
+@pytest.fixture(scope="session")
+def scenarios(shipped: dict[str, Any]) -> dict[str, Scenario]:
+    return TypeAdapter(dict[str, Scenario]).validate_python(shipped["scenarios"])
+
+
+@pytest.fixture(scope="session")
+def sgd_archive() -> Path:
+    return shared_data("sgd-single-domain.tar.gz")
+
+
+@pytest.fixture(scope="session")
+def sgd(sgd_archive: Path, sgd_params: Sgd) -> tuple[list[Conversation], Task]:
+    """The benchmark's conversations from Schema-Guided Dialogue, and their task."""
+    return read_sgd(str(sgd_archive), sgd_params)
+
+
+@pytest.fixture(scope="session")
+def published_folder() -> Path:
+    return shared_data("published")
+
+
+@pytest.fixture(scope="session")
+def published(published_folder: Path, shipped: dict[str, Any]) -> tuple[list[Conversation], Task]:
+    """The published traces and test conversations, and their task."""
+    return read_published(str(published_folder), Published.model_validate(shipped["published"]))
