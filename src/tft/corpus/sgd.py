@@ -45,6 +45,12 @@ class _Turn(BaseModel):
     # One frame per service of the dialogue, and ours have one service.
     frames: Annotated[list[_Frame], Field(min_length=1, max_length=1)]
 
+    @model_validator(mode="after")
+    def _only_the_system_calls(self) -> "_Turn":
+        if self.speaker == "USER" and self.frames[0].service_call:
+            raise ValueError("a turn of the USER has a service_call")
+        return self
+
 
 class _Dialogue(BaseModel):
     dialogue_id: Text
