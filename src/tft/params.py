@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -194,9 +195,10 @@ class Predict(Section):
 
 
 class Judge(Section):
-    """Who gives verdicts."""
+    """Who gives verdicts, and the day the conversations take place (null: their earliest date)."""
 
     role: Literal["rules"]
+    today: date | None
 
 
 class Report(Section):
@@ -267,8 +269,12 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"])
-            lines.append(f"{path}: {key}: {problem['msg']} (got {problem['input']!r:.80})")
+            parts = list(problem["loc"])
+            if parts[:1] == ["scenarios"]:
+                del parts[2:3]  # pydantic puts the kind of scenario, no key of the file, there
+            line = f"{path}: {'.'.join(map(str, parts)) or 'as a whole'}: {problem['msg']}"
+            # What is wrong with the whole is told by the message; all of it would bury that.
+            lines.append(line + (f" (got {problem['input']!r:.80})" if parts else ""))
         raise InputError("\n".join(lines)) from None
 
 

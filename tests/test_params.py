@@ -1,0 +1,117 @@
+import copy
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from ruamel.yaml import YAML
+
+from tft.errors import InputError
+from tft.params import environment, load_params
+
+
+def load_changed(shipped: dict[str, Any], folder: Path, key: str, value: Any) -> None:
+    """Load the shipped params with one key changed (path with dots)."""
+    content = copy.deepcopy(shipped)
+    *path, last = key.split(".")
+    place = content
+    for part in path:
+        place = place[part]
+    place[last] = value
+    text = StringIO()
+    YAML().dump(content, text)
+    (folder / "params.yaml").write_text(text.getvalue())
+    load_params(folder / "params.yaml")
+
+
+def test_the_shipped_params_are_valid() -> None:
+    params = load_params(ROOT / "params.yaml")
+    kinds = {name: scenario.kind for name, scenario in params.scenarios.items()}
+    assert kinds == {name: name for name in kinds}
+    assert len(kinds) == 5
+
+
+def test_clean_fractions_give_the_published_counts() -> None:
+    scenarios = load_params(ROOT / "params.yaml").model_dump()["scenarios"]
+    assert round(scenarios["noisy_labels"]["clean_fraction"] * 327) == 33
+    assert round(scenarios["schema_drift"]["clean_fraction"] * 146) == 14
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.5, "half", None, ".nan", [0.5]])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "scenarios.noisy_labels.corruption_rate",
+        "scenarios.noisy_labels.clean_fraction",
+        "scenarios.schema_drift.clean_fraction",
+        "scenarios.noisy_labels.respond.call_instead",
+    ],
+)
+def test_a_wrong_rate_is_an_error_that_names_its_key(
+    shipped: dict[str, Any], tmp_path: Path, key: str, rate: Any
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load_changed(shipped, tmp_path, key, float("nan") if rate == ".nan" else rate)
+    assert f"params.yaml: {key}: " in caught.value.message
+    assert f"got {rate!r}" in caught.value.message or rate == ".nan"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("scenarios.low_data.traces", 0, "scenarios.low_data.traces: .*greater than or equal to 1"),
+        ("scenarios.low_data.traces", 2.5, "scenarios.low_data.traces: .*integer"),
+        ("scenarios.low_data.trace", 5, "scenarios.low_data.trace: Extra inputs"),
+        ("scenarios.low_data.kind", "few", "scenarios.low_data: .*'baseline'"),
+        ("scenarios.noisy_labels.service_call.swap_tool", 0.9,
+         "noisy_labels.service_call: .*sum to 1"),
+        ("scenarios.noisy_labels.service_call", {"swap": 1.0}, "noisy_labels.service_call.swap"),
+        ("scenarios.schema_drift.parameters.date", ["when", "hour"],
+         r"schema_drift.parameters: .*only once, but \['hour'\]"),
+        ("scenarios.schema_drift.parameters.date", [], "parameters.date: .*at least 1"),
+        ("sgd.commit", "e852981", "sgd.commit: .*match pattern"),
+        ("corpus", "other", "corpus: .*'sgd'.*'published'"),
+        ("student", "huge", "student: 'huge' is none of students"),
+        ("report.pipeline", "tft2", "report.pipeline: 'tft2' is none of pipelines"),
+        ("typo", 1, "typo: Extra inputs"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_an_error_that_names_its_key(
+    shipped: dict[str, Any], tmp_path: Path, key: str, value: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        load_changed(shipped, tmp_path, key, value)
+
+
+def test_floats_as_dvc_writes_them_are_floats(shipped: dict[str, Any], tmp_path: Path) -> None:
+    content = (ROOT / "params.yaml").read_text()
+    changed = content.replace("learning_rate: 1.0e-3", "learning_rate: 1e-05")
+    assert changed != content
+    (tmp_path / "params.yaml").write_text(changed)
+    assert load_params(tmp_path / "params.yaml").students["tiny"].train.learning_rate == 1e-5
+
+
+def test_missing_and_malformed_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.yaml: no such file"):
+        load_params(tmp_path / "none.yaml")
+    (tmp_path / "p.yaml").write_text("a: [")
+    with pytest.raises(InputError, match=r"p\.yaml: not YAML"):
+        load_params(tmp_path / "p.yaml")
+    (tmp_path / "p.yaml").write_text("- 1")
+    with pytest.raises(InputError, match=r"p\.yaml: "):
+        load_params(tmp_path / "p.yaml")
+
+
+def test_an_unknown_scenario_is_named_with_the_known() -> None:
+    with pytest.raises(InputError, match=r"unknown scenario 'noise'; .*noisy_labels"):
+        load_params(ROOT / "params.yaml").scenario("noise")
+
+
+def test_the_environment_overrides_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TFT_SGD_ARCHIVE", raising=False)
+    assert environment("TFT_SGD_ARCHIVE", "default") == "default"
+    monkeypatch.setenv("TFT_SGD_ARCHIVE", "")
+    assert environment("TFT_SGD_ARCHIVE", "default") == "default"
+    monkeypatch.setenv("TFT_SGD_ARCHIVE", "/elsewhere")
+    assert environment("TFT_SGD_ARCHIVE", "default") == "/elsewhere"
