@@ -1,9 +1,10 @@
 """From params to the code that plays each part; stages ask here and know no more."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from tft.conversation import Conversation
+from tft.conversation import Conversation, Turn, Verdict
 from tft.corpus.published import read_published, split_published
 from tft.corpus.sgd import read_sgd, split_sgd
 from tft.errors import InputError
@@ -17,6 +18,8 @@ from tft.params import (
     TraceMixing,
     environment,
 )
+from tft.rules.judge import JUDGE_VERSION
+from tft.rules.judge import judge as judge_by_rules
 from tft.scenarios import baseline, low_data, noisy_labels, schema_drift, trace_mixing
 from tft.scenarios.common import of_source
 from tft.task import Task
@@ -76,3 +79,14 @@ def make_traces(name: str, pool: Sequence[Conversation], params: Params) -> list
                 return trace_mixing.build(pool, scenario, params.seed)
     except InputError as error:
         raise InputError(f"params.yaml: scenarios.{name}.{error.message}") from error
+
+
+Judge = Callable[[Sequence[Turn], Task], list[Verdict]]
+
+
+def judge_for(params: Params) -> tuple[Judge, str]:
+    """The judge, and how it is named beside every score: who it is and which version."""
+    match params.judge.role:
+        case "rules":
+            judge = partial(judge_by_rules, today=params.judge.today)
+            return judge, f"rules judge v{JUDGE_VERSION}"

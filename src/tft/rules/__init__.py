@@ -1,0 +1,1 @@
+"""Deterministic experts behind the roles that a language model plays at full scale."""
