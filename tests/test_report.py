@@ -1,0 +1,265 @@
+"""From predictions to the table, by the stages' own commands, and results that stay."""
+
+import json
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from ruamel.yaml import YAML
+
+from tft.conversation import Conversation, Tool, assistant, user
+from tft.report import result
+from tft.report.table import cell_names, deltas, judge_scores, render
+from tft.tables import (
+    PREDICTIONS,
+    SCORES,
+    VERDICTS,
+    read_rows,
+    write_conversations,
+    write_rows,
+)
+from tft.task import RESPOND, Task, write_task
+
+ROOT = Path(__file__).parents[1]
+SCENARIOS = ["baseline", "noisy_labels", "schema_drift", "low_data", "trace_mixing"]
+CELLS = cell_names(SCENARIOS, ["direct"])
+
+TEST = Conversation(
+    "tea", "teas",
+    (
+        user("A pot of Assam, please"),
+        assistant("OrderTea", {"kind": "Assam"}),
+        user('[{"kind": "Assam"}]'),
+        assistant(RESPOND, {"message": "Done. Anything else?"}),
+    ),
+)  # fmt: skip
+TASK = Task(
+    "serve tea",
+    (
+        Tool(
+            RESPOND,
+            "Talk",
+            {"type": "object", "properties": {"message": {}}, "required": ["message"]},
+        ),
+        Tool(
+            "OrderTea",
+            "Order tea",
+            {"type": "object", "properties": {"kind": {"type": "string"}}, "required": ["kind"]},
+        ),
+    ),
+    "be kind",
+)
+
+
+def run_stage(name: str, *arguments: str):
+    spec = spec_from_file_location(f"stage_{name}", ROOT / "stages" / f"{name}.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return CliRunner().invoke(module.main, arguments)
+
+
+def prediction(turn: int, name: str | None, **arguments: str) -> dict:
+    return {
+        "conversation": TEST.id,
+        "turn": turn,
+        "raw": json.dumps([name, arguments]),
+        "name": name,
+        "arguments": json.dumps(arguments) if name else None,
+        "error": None if name else "empty text",
+        "finish_reason": "stop",
+    }
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A repository with split and predictions: every student orders tea, the base says nothing."""
+    content = YAML(typ="safe").load(ROOT / "params.yaml")
+    content |= {"pipelines": ["direct"], "report": {"pipeline": "direct"}}
+    YAML().dump(content, tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    write_conversations(Path("data/split/test.parquet"), [TEST])
+    write_task(Path("data/split/task.json"), TASK)
+    for cell in CELLS:
+        order = prediction(1, "OrderTea", kind="assam")
+        answer = prediction(3, None if cell == "base" else "OrderTea")
+        write_rows(Path(f"data/predictions/{cell}.parquet"), PREDICTIONS, [order, answer])
+    return tmp_path
+
+
+def run_to_table():
+    for stage in ("judge", "score", "report"):
+        done = run_stage(stage)
+        assert done.exit_code == 0, (stage, done.output)
+    return done.output
+
+
+def test_the_stages_go_from_predictions_to_the_table(project):
+    printed = run_to_table()
+    assert printed.strip() == Path("reports/benchmark.md").read_text().strip()
+
+    verdicts = read_rows(Path("data/verdicts/base.parquet"), VERDICTS)
+    assert [(row["good"], row["judge"]) for row in verdicts] == [
+        (True, "rules judge v1"),
+        (False, "rules judge v1"),
+    ]
+    scores = read_rows(Path("data/scores/low_data-direct.parquet"), SCORES)
+    assert [row["staged_tool_call"] for row in scores] == [0.75, 0.25]
+    # One good, one bad: 0.5, standard error sqrt(0.5) / sqrt(2) = 0.5.
+    cell = json.loads(Path("metrics/cells/base.json").read_text())
+    expected = {"judged_by": "rules judge v1", "n": 2, "judge": 0.5, "judge_se": 0.5}
+    assert expected.items() <= cell.items()
+    assert (cell["parse_failures"], cell["tools"]["OrderTea"]["judge"]) == (1, 1.0)
+
+    flat = dict.fromkeys(SCENARIOS, 0.5)
+    for name in ("direct", "headline"):
+        assert json.loads(Path(f"metrics/{name}.json").read_text()) == flat
+    assert not Path("metrics/delta.json").exists()
+
+
+def test_running_again_gives_the_same_bytes(project):
+    run_to_table()
+    written = [
+        path for place in ("data", "metrics", "reports") for path in Path(place).rglob("*.*")
+    ]
+    before = {path: path.read_bytes() for path in written}
+    run_to_table()
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_the_table_names_judge_student_and_corpus(project):
+    lines = run_to_table().splitlines()
+    assert lines[0] == "# Benchmark: corpus sgd, student tiny, rules judge v1"
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == 2 + len(CELLS)
+    assert "published (Qwen3-1.7B, LLM judge)" in rows[0]
+    base, baseline = rows[2], rows[3]
+    assert "untuned" in base
+    assert [cell.strip() for cell in baseline.strip("|").split("|")] == [
+        "baseline", "direct", "0.500 ± 0.500", "0.500", "0.500", "0.000", "2", "0", "0.864",
+    ]  # fmt: skip
+
+
+def test_missing_inputs_name_the_cell_and_the_command(project):
+    Path("data/predictions/low_data-direct.parquet").unlink()
+    run_stage("judge")
+    run_stage("score")
+    done = run_stage("report")
+    assert done.exit_code == 1
+    assert "cell 'low_data-direct' has no metrics; `dvc repro score`" in done.output
+    assert not Path("metrics/direct.json").exists()
+
+    for path in Path("data/predictions").iterdir():
+        path.unlink()
+    for stage in ("judge", "score"):
+        done = run_stage(stage)
+        assert done.exit_code == 1
+        assert "dvc repro predict" in done.output
+
+
+def test_verdicts_of_other_turns_are_refused(project):
+    run_stage("judge")
+    path = Path("data/verdicts/base.parquet")
+    write_rows(path, VERDICTS, read_rows(path, VERDICTS)[:1])
+    done = run_stage("score")
+    assert done.exit_code == 1
+    assert "data/verdicts/base.parquet" in done.output
+
+
+def cells_of_both() -> dict:
+    metrics = {
+        "judge_se": 0.01, "staged_tool_call": 0.5, "name_accuracy": 0.9, "n": 10,
+        "parse_failures": 1, "service_call_exact": None, "judged_by": "rules judge v1",
+    }  # fmt: skip
+    cells = {"base": {**metrics, "judge": 0.1}}
+    for name, direct, tft in (("early", 0.8, 0.85), ("late", 0.7, 0.65)):
+        cells |= {f"{name}-direct": {**metrics, "judge": direct}}
+        cells |= {f"{name}-tft": {**metrics, "judge": tft}}
+    return cells
+
+
+def test_two_pipelines_are_compared():
+    cells = cells_of_both()
+    assert judge_scores(cells, ["early", "late"], "tft") == {"early": 0.85, "late": 0.65}
+    assert deltas(cells, ["early", "late"]) == {"early": 0.05, "late": -0.05}
+    kinds = {"early": "baseline", "late": "low_data"}
+    page = render(cells, kinds, ["direct", "tft"], corpus="teas", student="tiny")
+    comparison, table = page.split("\n\n")[2:4]
+    cell = [text.strip() for text in comparison.splitlines()[3].strip("|").split("|")]
+    assert cell == ["late", "0.650", "0.700", "-0.050", "0.852", "0.649", "+0.203"]
+    assert len(table.splitlines()) == 2 + 5
+
+
+def test_scores_of_different_judges_are_not_set_side_by_side():
+    cells = cells_of_both()
+    cells["late-tft"]["judged_by"] = "rules judge v2"
+    with pytest.raises(result.InputError, match="different judges"):
+        render(cells, {"early": "baseline", "late": "low_data"}, ["direct", "tft"], "teas", "tiny")
+
+
+# --- results that stay ------------------------------------------------------------------------
+@pytest.fixture
+def finished(project):
+    """The project after a run, in git and known to DVC."""
+    run_to_table()
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "core.hooksPath="]
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
+    # One stage that is up to date, and goes out of date when params change.
+    stage = "stages:\n  report:\n    cmd: 'true'\n    params: [student]\n"
+    Path("dvc.yaml").write_text(stage)
+    subprocess.run([sys.executable, "-m", "dvc", "commit", "--force", "--quiet"], check=True)
+    subprocess.run(["git", "add", "params.yaml", "dvc.yaml"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "run"], check=True)
+    return project
+
+
+def test_a_result_holds_metrics_table_params_and_where_they_came_from(finished):
+    Path("metrics/tft.json").write_text("{}")  # left over from a run with other pipelines
+    kept = result.keep_result("sgd-tiny", finished)
+    assert kept == finished / "results" / "sgd-tiny"
+    assert {path.name for path in kept.iterdir()} == {
+        "cells", "direct.json", "benchmark.md", "params.yaml", "provenance.json",
+    }  # fmt: skip
+    assert {path.stem for path in (kept / "cells").iterdir()} == set(CELLS)
+    stamp = json.loads((kept / "provenance.json").read_text())
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    assert stamp["commit"] == head.stdout.strip()
+    assert (stamp["dirty"], stamp["uncommitted"]) == (False, [])
+    assert stamp["packages"]["torch"]
+
+    # Kept again under the same name: replaced whole, nothing left beside.
+    (kept / "stray").touch()
+    Path("pyproject.toml").touch()
+    result.keep_result("sgd-tiny", finished)
+    assert not (kept / "stray").exists()
+    assert [path.name for path in kept.parent.iterdir()] == ["sgd-tiny"]
+    stamp = json.loads((kept / "provenance.json").read_text())
+    assert (stamp["dirty"], stamp["uncommitted"]) == (True, ["pyproject.toml"])
+
+
+def test_a_result_is_refused_when_it_would_lie(finished):
+    runner = CliRunner()
+    for name in ("../up", "", ".", "Caps"):
+        done = runner.invoke(result.main, ["--", name])
+        assert (done.exit_code, "result name" in done.output) == (1, True)
+
+    params = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(params.replace("student: tiny", "student: qwen3-1.7b"))
+    done = runner.invoke(result.main, ["sgd-tiny"])
+    assert (done.exit_code, "out of date: report" in done.output) == (1, True)
+
+    Path("params.yaml").write_text(params)
+    Path("metrics/direct.json").unlink()
+    done = runner.invoke(result.main, ["sgd-tiny"])
+    assert "metrics/direct.json: no such file; `make run` first" in done.output
+    assert not Path("results").exists()
+
+
+def test_without_git_there_is_no_result(project):
+    run_to_table()
+    with pytest.raises(result.InputError):
+        result.keep_result("sgd-tiny", project)
+    assert not Path("results").exists()
