@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
@@ -12,6 +13,10 @@ from tft.corpus.published import read_published
 from tft.corpus.sgd import read_sgd
 from tft.params import Published, Scenario, Sgd
 from tft.task import Task
+
+# No test may fail because the machine is busy.
+settings.register_profile("tft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tft")
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
