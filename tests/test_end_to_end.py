@@ -1,0 +1,173 @@
+"""The whole pipeline at a reduced size, by the commands a user types: real DVC, dialogues, vLLM."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tft.params import load_params
+
+ROOT = Path(__file__).parents[1]
+ARCHIVE = Path(
+    os.environ.get("TFT_SGD_ARCHIVE") or ROOT.parent / "shared/data/sgd-single-domain.tar.gz"
+)
+PARAMS = load_params(ROOT / "params.yaml")
+CELLS = [f"{scenario}-{pipeline}" for scenario in PARAMS.scenarios for pipeline in PARAMS.pipelines]
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(
+        not ARCHIVE.exists(), reason=f"no SGD archive at {ARCHIVE}; set TFT_SGD_ARCHIVE"
+    ),
+]
+
+
+class Project:
+    """A copy of the repository with its own git history, DVC cache and prediction cache."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.cache = root.parent / "cache"
+        self.environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(root / "src"),  # before the environment's editable install
+            "TFT_CACHE": str(self.cache),
+            "TFT_SGD_ARCHIVE": str(ARCHIVE.resolve()),
+        }
+
+    def run(self, *command: str) -> str:
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command} exits {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def stages_run_by(self, *command: str) -> set[str]:
+        return set(re.findall(r"^Running stage '(.+)':$", self.run(*command), re.MULTILINE))
+
+    def commit(self) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "state")
+
+    def edit_params(self, **values: object) -> None:
+        """Set keys of params.yaml; a double underscore stands for the dot between two levels."""
+        yaml = YAML()
+        content = yaml.load(self.root / "params.yaml")
+        for key, value in values.items():
+            section = content
+            *parents, last = key.split("__")
+            for parent in parents:
+                section = section[parent]
+            assert last in section
+            section[last] = value
+        yaml.dump(content, self.root / "params.yaml")
+
+    def decoded(self) -> set[Path]:
+        """The cache's files of answers, one for each adapter and set of questions."""
+        return set((self.cache / "predictions").iterdir())
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy in which `dvc repro` has run once, few conversations and few steps."""
+    root = tmp_path_factory.mktemp("project") / "repository"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, root / name)
+    for made_by_a_run in ("dvc.lock", "metrics"):
+        path = root / made_by_a_run
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    project = Project(root)
+    project.edit_params(
+        limit__train=6, limit__test=1,
+        scenarios__schema_drift__traces=4, scenarios__schema_drift__other_traces=4,
+        scenarios__low_data__traces=3,
+        scenarios__trace_mixing__traces=2, scenarios__trace_mixing__other_traces=4,
+        students__tiny__train__epochs=1, predict__max_new_tokens=32,
+    )  # fmt: skip
+    project.run("git", "init", "--quiet")
+    project.run("git", "config", "user.name", "test")
+    project.run("git", "config", "user.email", "test@example.org")
+    project.commit()
+    ran = project.stages_run_by("dvc", "repro")
+    assert ran == {"fetch", "split", "predict", "judge", "score", "report"} | {
+        f"traces@{scenario}" for scenario in PARAMS.scenarios
+    } | {f"finetune@{cell}" for cell in CELLS}
+    project.commit()
+    return project
+
+
+def test_a_run_leaves_the_table_and_what_it_was_made_from(project: Project) -> None:
+    table = (project.root / "reports/benchmark.md").read_text(encoding="utf-8")
+    headline = json.loads((project.root / "metrics/headline.json").read_text(encoding="utf-8"))
+
+    assert set(headline) == set(PARAMS.scenarios)
+    for scenario, judge in headline.items():
+        assert scenario in table
+        assert 0 <= judge <= 1
+    for cell in ["base", *CELLS]:
+        metrics = json.loads((project.root / f"metrics/cells/{cell}.json").read_text())
+        assert metrics["n"] > 0
+    for cell in CELLS:
+        for name in ("adapter", "merged", "README.md"):
+            assert (project.root / "models" / cell / name).exists()
+
+
+def test_a_second_run_does_nothing(project: Project) -> None:
+    assert "Data and pipelines are up to date." in project.run("dvc", "repro")
+    assert project.run("git", "status", "--porcelain") == ""
+
+
+def test_a_scenario_param_rebuilds_its_cells_and_the_table_and_nothing_else(
+    project: Project,
+) -> None:
+    before = project.decoded()
+    project.edit_params(scenarios__schema_drift__clean_fraction=0.9)
+    ran = project.stages_run_by("dvc", "repro")
+
+    own = {"traces@schema_drift", "predict"} | {
+        f"finetune@schema_drift-{pipeline}" for pipeline in PARAMS.pipelines
+    }
+    # Where all verdicts or scores come out equal, what follows from them is up to date as it is.
+    assert own <= ran <= own | {"judge", "score", "report"}
+    assert len(project.decoded()) == len(before) + len(PARAMS.pipelines)
+    project.commit()
+
+
+def test_an_experiment_is_compared_with_the_committed_run(project: Project) -> None:
+    project.run("dvc", "exp", "run", "--name", "cleaner",
+                "--set-param", "scenarios.noisy_labels.corruption_rate=0.3")  # fmt: skip
+
+    diff = json.loads(project.run("dvc", "metrics", "diff", "--all", "--json", "HEAD", "cleaner"))
+    scores = diff["metrics/headline.json"]
+    assert set(scores) == set(PARAMS.scenarios)
+    assert all({"old", "new"} <= score.keys() for score in scores.values())
+
+    project.run("dvc", "plots", "diff", "HEAD", "cleaner", "--out", "plots")
+    page = (project.root / "plots/index.html").read_text(encoding="utf-8")
+    assert all(f"reports/loss/{cell}.csv" in page for cell in CELLS)
+    assert '"rev": "cleaner"' in page
+
+
+def test_a_new_base_is_made_on_demand_and_makes_every_student_out_of_date(project: Project) -> None:
+    project.edit_params(pretrain__steps=20, pretrain__copy_steps=5, pretrain__row_tokens=512)
+    assert not project.stages_run_by("dvc", "repro", "pretrain")  # frozen
+
+    project.run("python", "stages/pretrain.py")  # what `make pretrain` does
+    project.run("dvc", "commit", "--force", "pretrain")
+    planned = project.stages_run_by("dvc", "repro", "--dry")
+    assert {f"finetune@{cell}" for cell in CELLS} <= planned
+    assert not planned & {"fetch", "split", "pretrain"}
