@@ -60,6 +60,11 @@ CONVERSATIONS = _table(
 
 # A turn is (conversation id, index of the assistant message).
 TURN = {"conversation": pa.string(), "turn": pa.int32()}
+ANSWERS = _table(
+    ("conversation", "turn"),
+    {**TURN, "raw": pa.string(), "finish_reason": pa.string()},
+    nullable=set(),
+)
 PREDICTIONS = _table(
     ("conversation", "turn"),
     {**TURN, "raw": pa.string(), "name": pa.string(), "arguments": pa.string(),

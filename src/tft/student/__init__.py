@@ -1,0 +1,1 @@
+"""The small model: its chat template, how conversations become tokens, training, prediction."""

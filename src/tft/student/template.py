@@ -1,0 +1,77 @@
+"""From messages to the text a model sees: one template for training, prediction and serving."""
+
+from collections.abc import Sequence
+from json import dumps
+from pathlib import Path
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from tft.conversation import Message, ToolCall, to_openai
+from tft.errors import InputError
+from tft.task import Task
+
+TEMPLATE = Path(__file__).with_name("chat_template.jinja")
+END_OF_TURN = "<|im_end|>"
+SPECIAL_TOKENS = ("<|im_start|>", END_OF_TURN, "<tool_call>", "</tool_call>")
+
+
+def load_tokenizer(folder: str, template: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a local folder or hub id, with the chosen chat template.
+
+    `unified` puts this package's template on it; `stock` keeps the model's own.
+
+    Raises:
+        InputError: the folder has no tokenizer, no template of its own (stock), or one of the
+            markers of a turn or a tool call is not a single token there.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no tokenizer at {folder!r}: {error}") from error
+    missing = [
+        token
+        for token in SPECIAL_TOKENS
+        if len(tokenizer.encode(token, add_special_tokens=False)) != 1
+    ]
+    if missing:
+        raise InputError(
+            f"the tokenizer of {folder!r} lacks {', '.join(missing)} as single tokens; "
+            "take a model of the Qwen3 family, or add them and train their embeddings"
+        )
+    if template == "unified":
+        tokenizer.chat_template = TEMPLATE.read_text(encoding="utf-8")
+    elif not tokenizer.chat_template:
+        raise InputError(f"{folder!r} has no chat template of its own; set template: unified")
+    tokenizer.eos_token = END_OF_TURN
+    return tokenizer
+
+
+def render(
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    messages: Sequence[Message],
+    *,
+    prompt: bool,
+) -> str:
+    """The text of a conversation; with `prompt`, up to where the assistant's next turn begins.
+
+    `enable_thinking=False` is Qwen3's switch for the empty think block; templates that know no
+    thinking ignore it.
+    """
+    text = tokenizer.apply_chat_template(
+        [{"role": "system", "content": task.description}, *to_openai(messages)],
+        tools=task.tools_openai(),
+        add_generation_prompt=prompt,
+        enable_thinking=False,
+        tokenize=False,
+    )
+    assert isinstance(text, str)
+    return text
+
+
+def render_call(call: ToolCall) -> str:
+    """What the assistant writes: the call in Hermes form, without the end of the turn."""
+    return (
+        f'<tool_call>\n{{"name": {dumps(call.name, ensure_ascii=False)}, '
+        f'"arguments": {dumps(call.arguments, ensure_ascii=False)}}}\n</tool_call>'
+    )

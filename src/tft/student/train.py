@@ -1,0 +1,208 @@
+"""Fine-tuning: LoRA on all linear layers, packed rows, transformers' Trainer around it."""
+
+import csv
+import hashlib
+import io
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch.nn.functional import cross_entropy
+from torch.utils.data import Dataset
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainingArguments,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from tft.errors import InputError
+from tft.params import Student
+from tft.student.attention import SEGMENTS
+from tft.student.encode import Encoded, shared_prefix
+from tft.student.pack import IGNORED, Row, epochs, pack
+
+
+class Rows(Dataset[Row]):
+    """Rows in the order in which they are trained on."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        """Keep the rows; they become tensors one at a time."""
+        self.rows = rows
+
+    def __len__(self) -> int:
+        """The number of rows, over all epochs."""
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Row:
+        """One row."""
+        return self.rows[index]
+
+
+def row_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+    """Cross-entropy summed over a row's targets, over the targets of all accumulated rows."""
+    total = cross_entropy(outputs.logits.float().flatten(0, 1), labels.flatten(), reduction="sum")
+    return total / (labels.ne(IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)
+
+
+def load_model(folder: str) -> PreTrainedModel:
+    """A causal LM from a local folder or hub id, in float32, attending by segments.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no causal language model at {folder!r}: {error}") from error
+    model.set_attn_implementation(SEGMENTS)
+    return model
+
+
+def fingerprint(folder: str) -> str:
+    """sha256 over the weights and configuration of a model folder; of the name for a hub id."""
+    digest = hashlib.sha256(folder.encode())
+    for path in sorted(Path(folder).glob("*.*")):
+        if path.suffix in (".safetensors", ".json", ".jinja"):
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def fit(
+    model: torch.nn.Module,
+    rows: Dataset[Row],
+    arguments: TrainingArguments,
+    eval_rows: Dataset[Row] | None = None,
+) -> list[dict[str, Any]]:
+    """Train on rows in their order; goes on from the last checkpoint in `arguments.output_dir`.
+
+    Returns:
+        The Trainer's log history.
+    """
+    trainer = Trainer(
+        model,
+        arguments,
+        data_collator=lambda batch: batch[0].inputs(),
+        train_dataset=rows,
+        eval_dataset=eval_rows,
+        compute_loss_func=row_loss,
+    )
+    folder = Path(str(arguments.output_dir))
+    trainer.train(resume_from_checkpoint=folder.exists() and get_last_checkpoint(str(folder)))
+    history: list[dict[str, Any]] = trainer.state.log_history
+    return history
+
+
+def training_arguments(checkpoints: Path, seed: int, bf16: bool, **settings: Any) -> Any:
+    """What every run here has in common: one row at a time, in the order given, resumable."""
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        save_strategy="steps",
+        save_total_limit=1,
+        num_train_epochs=1,  # the rows already hold every epoch
+        train_sampling_strategy="sequential",
+        per_device_train_batch_size=1,
+        per_device_eval_batch_size=1,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=bf16,
+        remove_unused_columns=False,
+        report_to="none",
+        seed=seed,
+        **settings,
+    )
+
+
+def finetune(
+    encoded: Sequence[Encoded],
+    student: Student,
+    tokenizer: PreTrainedTokenizerBase,
+    checkpoints: Path,
+    output: Path,
+) -> list[dict[str, Any]]:
+    """LoRA-tune the student's base; writes output/adapter and output/merged.
+
+    `eval_fraction` of the conversations, drawn by the seed, are evaluated on and not trained on.
+
+    Returns:
+        One row {step, split, loss} per logged training step and per evaluation.
+
+    Raises:
+        InputError: no conversation is left to train on.
+    """
+    settings = student.train
+    train, held = _split(encoded, settings.eval_fraction, settings.seed)
+    prefix = shared_prefix(encoded)
+    rows = list(epochs(train, prefix, settings.row_tokens, settings.epochs, settings.seed))
+    eval_rows = list(pack(held, prefix, settings.row_tokens))
+    steps = -(-len(rows) // settings.accumulate)
+    torch.manual_seed(settings.seed)
+    model = get_peft_model(
+        load_model(student.base),
+        LoraConfig(
+            r=student.lora.r,
+            lora_alpha=student.lora.alpha,
+            lora_dropout=student.lora.dropout,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        ),
+    )
+    arguments = training_arguments(
+        checkpoints,
+        settings.seed,
+        settings.bf16,
+        save_steps=-(-steps // 4),
+        gradient_accumulation_steps=settings.accumulate,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=settings.warmup_fraction,
+        weight_decay=settings.weight_decay,
+        logging_steps=max(1, steps // 40),
+        eval_strategy="steps" if held else "no",
+        eval_steps=-(-steps // 8),
+    )
+    history = fit(model, Rows(rows), arguments, Rows(eval_rows) if held else None)
+    save(model, tokenizer, output)
+    return [
+        {"step": entry["step"], "split": split, "loss": round(entry[key], 6)}
+        for entry in history
+        for split, key in (("train", "loss"), ("eval", "eval_loss"))
+        if key in entry
+    ]
+
+
+def save(model: PeftModel, tokenizer: PreTrainedTokenizerBase, output: Path) -> None:
+    """Write the adapter and the merged model (bf16), each with the tokenizer and its template."""
+    model.save_pretrained(output / "adapter")
+    (output / "adapter" / "README.md").unlink()  # peft's is a form to fill in; ours is above it
+    merged = model.merge_and_unload().to(torch.bfloat16)
+    merged.save_pretrained(output / "merged")
+    for name in ("adapter", "merged"):
+        tokenizer.save_pretrained(output / name)
+
+
+def loss_csv(history: Sequence[dict[str, Any]]) -> str:
+    """The loss curve as CSV, which `dvc plots` draws."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["step", "split", "loss"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()
+
+
+def _split(
+    encoded: Sequence[Encoded], eval_fraction: float, seed: int
+) -> tuple[list[Encoded], list[Encoded]]:
+    """(train, evaluation), both in a seeded order."""
+    held = round(len(encoded) * eval_fraction)
+    if held >= len(encoded):
+        raise InputError(
+            f"{len(encoded)} conversations leave none to train on at eval_fraction {eval_fraction}"
+        )
+    shuffled = random.Random(f"{seed}/evaluation").sample(encoded, len(encoded))
+    return shuffled[held:], shuffled[:held]

@@ -1,0 +1,52 @@
+"""Fine-tune the student on one cell's conversations with LoRA.
+
+Reads data/PIPELINE/SCENARIO/train.parquet, data/split/task.json and the student's base. Writes
+models/SCENARIO-PIPELINE/ (adapter, merged, README.md) and reports/loss/SCENARIO-PIPELINE.csv. A
+killed run goes on from its last checkpoint in TFT_CACHE.
+
+    python stages/finetune.py noisy_labels direct
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import click
+
+from tft.params import environment, load_params
+from tft.student.card import write_student_card
+from tft.student.encode import encode
+from tft.student.template import load_tokenizer
+from tft.student.train import finetune, fingerprint, loss_csv
+from tft.tables import read_conversations, write_text
+from tft.task import read_task
+
+
+@click.command(help=__doc__)
+@click.argument("scenario")
+@click.argument("pipeline")
+def main(scenario: str, pipeline: str) -> None:
+    """See the module's docstring."""
+    params = load_params()
+    params.scenario(scenario)  # an unknown name fails before any reading
+    student = params.students[params.student]
+    cell = f"{scenario}-{pipeline}"
+    conversations = read_conversations(Path("data") / pipeline / scenario / "train.parquet")
+    task = read_task(Path("data/split/task.json"))
+    tokenizer = load_tokenizer(student.base, student.template)
+    encoded = [encode(tokenizer, task, one, student.max_length) for one in conversations]
+    tokens = sum(one.tokens for one in encoded)
+    print(f"{cell}: {len(encoded)} conversations, {tokens:,} tokens, nothing truncated")
+
+    run = f"{student!r} {encoded!r} {fingerprint(student.base)}"
+    digest = hashlib.sha256(run.encode()).hexdigest()
+    checkpoints = Path(environment("TFT_CACHE", ".cache")) / "finetune" / digest[:16]
+    output = Path("models") / cell
+    history = finetune(encoded, student, tokenizer, checkpoints, output)
+    write_student_card(output, cell, params, encoded, history)
+    write_text(Path("reports/loss") / f"{cell}.csv", loss_csv(history))
+    shutil.rmtree(checkpoints)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Let the untuned base and every fine-tuned student answer every held-out turn, greedily.
+
+Reads data/split/test.parquet, data/split/task.json, models/. Writes data/predictions/CELL.parquet,
+one file a student ("base" is the untuned one). Answers of adapters that did not change come from
+TFT_CACHE.
+
+    python stages/predict.py
+"""
+
+from pathlib import Path
+
+import click
+
+from tft.params import environment, load_params
+from tft.student.predict import predict, prompts
+from tft.student.template import load_tokenizer
+from tft.tables import PREDICTIONS, read_conversations, write_rows
+from tft.task import read_task
+
+
+@click.command(help=__doc__)
+def main() -> None:
+    """See the module's docstring."""
+    params = load_params()
+    student = params.students[params.student]
+    task = read_task(Path("data/split/task.json"))
+    tests = read_conversations(Path("data/split/test.parquet"))
+    tokenizer = load_tokenizer(student.base, student.template)
+    room = student.max_length - params.predict.max_new_tokens
+    asked = prompts(tokenizer, task, tests, room)
+    adapters: dict[str, Path | None] = {"base": None}
+    for scenario in params.scenarios:
+        for pipeline in params.pipelines:
+            cell = f"{scenario}-{pipeline}"
+            adapters[cell] = Path("models") / cell / "adapter"
+    cache = Path(environment("TFT_CACHE", ".cache")) / "predictions"
+    answers = predict(student, tokenizer, asked, adapters, params.predict, cache)
+    for cell, rows in answers.items():
+        write_rows(Path("data/predictions") / f"{cell}.parquet", PREDICTIONS, rows)
+
+
+if __name__ == "__main__":
+    main()

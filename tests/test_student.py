@@ -1,0 +1,251 @@
+"""The student's inputs: template, encoding, packing, loss."""
+
+import itertools
+import random
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tft.conversation import Conversation, Tool, assistant, user
+from tft.errors import InputError
+from tft.student.attention import SEGMENTS
+from tft.student.base import random_model, train_tokenizer
+from tft.student.copying import add_copying
+from tft.student.encode import encode, encode_prompt, shared_prefix
+from tft.student.pack import IGNORED, Row, epochs, pack
+from tft.student.template import load_tokenizer, render_call
+from tft.student.train import row_loss
+from tft.task import RESPOND, Task
+
+TASK = Task(
+    "You lend out boats.",
+    (
+        Tool(RESPOND, "Talk.", {"type": "object", "properties": {"message": {"type": "string"}}}),
+        Tool("RentBoat", "Rent.", {"type": "object", "properties": {"pier": {"type": "string"}}}),
+    ),
+    "good or bad",
+)
+
+# What Qwen3's own template does, in the smallest form: the history leaves the think block out, the
+# prompt of a turn opens with an empty one.
+STOCK = (
+    "{%- for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.tool_calls %}{% set call = m.tool_calls[0].function %}<tool_call>\n"
+    '{"name": {{ call.name | tojson }}, "arguments": {{ call.arguments | tojson }}}\n'
+    "</tool_call>{% else %}{{ m.content }}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n\n</think>\n\n{% endif %}"
+)
+
+
+def boats(number: int, seed: int = 0) -> list[Conversation]:
+    rng = random.Random(seed)
+    conversations = []
+    for index in range(number):
+        messages = []
+        for turn in range(rng.randint(1, 4)):
+            messages.append(user(f"Boat {rng.randint(1, 99)} at pier {rng.choice('ABC')}, please!"))
+            if rng.random() < 0.4:
+                messages.append(assistant("RentBoat", {"pier": rng.choice("ABC"), "n": turn}))
+                messages.append(user('[{"pier": "A"}]'))
+            messages.append(assistant(RESPOND, {"message": f"Ähm, {rng.randint(1, 9)} o'clock?"}))
+        conversations.append(Conversation(f"boat/{index}", "boats", tuple(messages)))
+    return conversations
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    texts = [str(message) for one in boats(50, seed=9) for message in one.messages]
+    return train_tokenizer([TASK.description, *texts], 400)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer):
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+    return random_model(tokenizer, **shape, **heads, max_position_embeddings=4096).eval()
+
+
+@pytest.fixture(params=["unified", "stock"])
+def mode(request, tokenizer, monkeypatch):
+    if request.param == "stock":
+        monkeypatch.setattr(tokenizer, "chat_template", STOCK)
+    return request.param
+
+
+def one_turn_at_a_time(model, tokenizer, conversations):
+    """The definition: each turn alone, after its own prompt as the server renders it."""
+    model.set_attn_implementation("sdpa")
+    losses = []
+    for one in conversations:
+        for turn, call in one.turns():
+            prompt = encode_prompt(tokenizer, TASK, one, turn)
+            answer = tokenizer.encode(render_call(call) + "<|im_end|>", add_special_tokens=False)
+            logits = model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
+            losses.append(
+                torch.nn.functional.cross_entropy(logits, torch.tensor(answer), reduction="none")
+            )
+    return losses
+
+
+def packed(model, rows):
+    model.set_attn_implementation(SEGMENTS)
+    losses = []
+    for row in rows:
+        inputs = row.inputs()
+        labels = inputs.pop("labels").flatten()
+        logits = model(**inputs).logits[0]
+        losses.append(torch.nn.functional.cross_entropy(logits, labels, reduction="none")[1:])
+    return torch.cat(losses)
+
+
+def test_packed_training_equals_one_turn_at_a_time(model, tokenizer, mode):
+    conversations = boats(7)
+    encoded = [encode(tokenizer, TASK, one, 4096) for one in conversations]
+    assert any(one.branches for one in encoded) == (mode == "stock")
+    rows = list(pack(encoded, shared_prefix(encoded), 800))
+    assert 1 < len(rows) < 7, "some rows hold several conversations"
+
+    expected = torch.cat(one_turn_at_a_time(model, tokenizer, conversations))
+    got = packed(model, rows)
+    assert got.shape == expected.shape
+    assert torch.allclose(got, expected, atol=1e-4)
+
+    gradients = []
+    for loss in (expected.sum(), got.sum()):
+        model.zero_grad()
+        loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    difference = (gradients[0] - gradients[1]).norm() / gradients[0].norm()
+    assert difference < 1e-3
+
+
+def test_segments_and_mask_mean_the_same(model, tokenizer, mode):
+    encoded = [encode(tokenizer, TASK, one, 4096) for one in boats(4)]
+    row = next(pack(encoded, shared_prefix(encoded), 4096))
+    by_segments = packed(model, [row])
+    model.set_attn_implementation("sdpa")
+    inputs = row.inputs() | {"attention_mask": row.mask()[None, None]}
+    labels = inputs.pop("labels").flatten()
+    del inputs["segments"]
+    by_mask = torch.nn.functional.cross_entropy(
+        model(**inputs).logits[0], labels, reduction="none"
+    )[1:]
+    assert torch.allclose(by_segments, by_mask, atol=1e-5)
+
+
+def test_a_row_s_conversations_do_not_see_each_other(model, tokenizer, mode):
+    first, second, other = (encode(tokenizer, TASK, one, 4096) for one in boats(3, seed=4))
+    prefix = shared_prefix([first, second, other])
+    count = sum(end - start for start, end in second.targets) + sum(
+        len(branch.ids[slice(*branch.targets)]) for branch in second.branches
+    )
+    after_first = packed(model, pack([first, second], prefix, 9999))[-count:]
+    after_other = packed(model, pack([other, second], prefix, 9999))[-count:]
+    assert torch.allclose(after_first, after_other, atol=1e-6)
+
+
+def test_ids_trained_on_are_the_ids_served(tokenizer, mode):
+    for one in boats(20):
+        encoded = encode(tokenizer, TASK, one, 4096)
+        spans = iter(encoded.targets)
+        branches = iter(encoded.branches)
+        for turn, call in one.turns():
+            served = encode_prompt(tokenizer, TASK, one, turn)
+            answer = tokenizer.encode(render_call(call) + "<|im_end|>", add_special_tokens=False)
+            if mode == "unified":
+                start, end = next(spans)
+                assert encoded.trunk[:start] == served
+                assert encoded.trunk[start:end] == answer
+            else:
+                branch = next(branches)
+                assert encoded.trunk[: branch.start] + branch.ids == served + answer
+                assert branch.ids[slice(*branch.targets)] == answer
+
+
+def test_an_accumulated_loss_is_a_mean_over_all_targets(model, tokenizer):
+    encoded = [encode(tokenizer, TASK, one, 4096) for one in boats(6)]
+    rows = list(pack(encoded, 0, 300))
+    every_target = packed(model, rows)
+    total = 0.0
+    for row in rows:
+        inputs = row.inputs()
+        labels = inputs.pop("labels")
+        assert labels[..., 1:].ne(IGNORED).all(), "what the Trainer counts is every target"
+        total += row_loss(model(**inputs), labels, num_items_in_batch=len(every_target)).item()
+    assert total == pytest.approx(every_target.mean().item(), rel=1e-5)
+
+
+def test_packing_loses_and_pads_nothing(tokenizer):
+    encoded = [encode(tokenizer, TASK, one, 4096) for one in boats(30)]
+    prefix = shared_prefix(encoded)
+    assert prefix > 20
+    rows = list(pack(encoded, prefix, 1200))
+    assert sum(len(row.ids) - prefix for row in rows) == sum(e.tokens - prefix for e in encoded)
+    assert sum(len(row.labels) for row in rows) == sum(
+        end - start for e in encoded for start, end in e.targets
+    )
+    assert all(row.labels for row in rows)
+    assert all(len(row.ids) <= 1200 for row in rows)
+
+
+def test_a_conversation_longer_than_a_row_gets_one_of_its_own(tokenizer):
+    encoded = [encode(tokenizer, TASK, one, 4096) for one in boats(3)]
+    rows = list(pack(encoded, 0, 10))
+    assert [len(row.ids) for row in rows] == [one.tokens for one in encoded]
+
+
+def test_epochs_hold_every_conversation_in_another_order(tokenizer):
+    encoded = [encode(tokenizer, TASK, one, 4096) for one in boats(12)]
+    first = [row.ids for row in epochs(encoded, 0, 1, 1, seed=5)]
+    both = [row.ids for row in epochs(encoded, 0, 1, 2, seed=5)]
+    assert both[:12] == first
+    assert both[12:] != first
+    assert sorted(both[12:]) == sorted(first)
+
+
+def test_a_turn_over_the_limit_is_named_not_cut(tokenizer):
+    one = boats(1)[0]
+    length = len(encode(tokenizer, TASK, one, 4096).trunk)
+    assert encode(tokenizer, TASK, one, length).tokens == length
+    with pytest.raises(InputError, match=r"boat/0.*message \d+.*max_length is " + str(length - 1)):
+        encode(tokenizer, TASK, one, length - 1)
+
+
+@given(st.integers(0, 2**32), st.integers(40, 300))
+def test_copying_targets_repeat_what_stands_before_them(seed, length):
+    row = Row()
+    row.add([1, 2, 3], 0, [])
+    add_copying(row, length, range(10, 5000), random.Random(seed))
+    assert row.labels
+    for at, label in zip(row.predictors, row.labels, strict=True):
+        pair = row.ids[at], label
+        earlier = itertools.pairwise(row.ids[3 : at + 1])
+        assert row.ids[at + 1] == label
+        assert pair in earlier
+
+
+@settings(max_examples=60)
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
+def test_any_text_survives_the_tokenizer(tokenizer, text):
+    assert tokenizer.decode(tokenizer.encode(text), skip_special_tokens=False) == text
+
+
+def test_a_name_is_the_same_tokens_in_speech_and_in_a_call(tokenizer):
+    name = tokenizer.encode("Zorbel's Quay 12")
+    for context in ("at {} please", '{{"pier": "{}"}}', "{}"):
+        ids = tokenizer.encode(context.format("Zorbel's Quay 12"))
+        assert any(ids[i : i + len(name)] == name for i in range(len(ids)))
+
+
+def test_a_tokenizer_without_the_markers_is_refused_by_name(tmp_path, tokenizer, monkeypatch):
+    tokenizer.save_pretrained(tmp_path / "good")
+    load_tokenizer(str(tmp_path / "good"), "unified")
+    monkeypatch.setattr("tft.student.base.TAGS", ())
+    train_tokenizer([TASK.description], 300).save_pretrained(tmp_path / "bad")
+    with pytest.raises(InputError, match=r"bad' lacks <tool_call>, </tool_call> as single tokens"):
+        load_tokenizer(str(tmp_path / "bad"), "unified")
+    with pytest.raises(InputError, match="no tokenizer at"):
+        load_tokenizer(str(tmp_path / "nowhere"), "unified")
