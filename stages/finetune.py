@@ -15,9 +15,10 @@ import click
 
 from tft.params import environment, load_params
 from tft.student.card import write_student_card
+from tft.student.checkpoint import fingerprint
 from tft.student.encode import encode
 from tft.student.template import load_tokenizer
-from tft.student.train import finetune, fingerprint, loss_csv
+from tft.student.train import finetune, loss_csv
 from tft.tables import read_conversations, write_text
 from tft.task import read_task
 

@@ -107,7 +107,10 @@ CALL = '{"name": "f", "arguments": {}}'
             '<tool_call>{"name": "f", "arguments": {"a": 1, "a": 2}}</tool_call>',
             "invalid JSON: repeated keys: ['a']",
         ),
-        ('<tool_call>{"name": "f", "arguments": {"a": NaN}}</tool_call>', "invalid JSON: NaN is no"),
+        (
+            '<tool_call>{"name": "f", "arguments": {"a": NaN}}</tool_call>',
+            "invalid JSON: NaN is no",
+        ),
         ('<tool_call>{"name": "f", "arguments": {"a": 1e999}}</tool_call>', "not representable"),
         ('<tool_call>{"name": "f", "arguments": {"a": "\\ud800"}}</tool_call>', "not represent"),
         (f'<tool_call>{{"a": {"9" * 5000}}}</tool_call>', "invalid JSON"),

@@ -20,10 +20,10 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from tft.conversation import Conversation, ParseError, canonical_json
 from tft.errors import InputError
 from tft.params import Predict, Student
+from tft.student.checkpoint import fingerprint
 from tft.student.encode import encode_prompt
 from tft.student.parse import parse
 from tft.student.template import END_OF_TURN
-from tft.student.train import fingerprint
 from tft.tables import ANSWERS, read_rows, write_rows
 from tft.task import Task
 

@@ -1,7 +1,6 @@
 """Fine-tuning: LoRA on all linear layers, packed rows, transformers' Trainer around it."""
 
 import csv
-import hashlib
 import io
 import random
 from collections.abc import Sequence
@@ -9,21 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset
-from transformers import (
-    AutoModelForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    Trainer,
-    TrainingArguments,
-)
+from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from tft.errors import InputError
 from tft.params import Student
-from tft.student.attention import SEGMENTS
+from tft.student.checkpoint import load_model, save
 from tft.student.encode import Encoded, shared_prefix
 from tft.student.pack import IGNORED, Row, epochs, pack
 
@@ -48,30 +41,6 @@ def row_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None)
     """Cross-entropy summed over a row's targets, over the targets of all accumulated rows."""
     total = cross_entropy(outputs.logits.float().flatten(0, 1), labels.flatten(), reduction="sum")
     return total / (labels.ne(IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)
-
-
-def load_model(folder: str) -> PreTrainedModel:
-    """A causal LM from a local folder or hub id, in float32, attending by segments.
-
-    Raises:
-        InputError: there is no such model.
-    """
-    try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise InputError(f"no causal language model at {folder!r}: {error}") from error
-    model.set_attn_implementation(SEGMENTS)
-    return model
-
-
-def fingerprint(folder: str) -> str:
-    """sha256 over the weights and configuration of a model folder; of the name for a hub id."""
-    digest = hashlib.sha256(folder.encode())
-    for path in sorted(Path(folder).glob("*.*")):
-        if path.suffix in (".safetensors", ".json", ".jinja"):
-            digest.update(path.name.encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def fit(
@@ -174,16 +143,6 @@ def finetune(
         for split, key in (("train", "loss"), ("eval", "eval_loss"))
         if key in entry
     ]
-
-
-def save(model: PeftModel, tokenizer: PreTrainedTokenizerBase, output: Path) -> None:
-    """Write the adapter and the merged model (bf16), each with the tokenizer and its template."""
-    model.save_pretrained(output / "adapter")
-    (output / "adapter" / "README.md").unlink()  # peft's is a form to fill in; ours is above it
-    merged = model.merge_and_unload().to(torch.bfloat16)
-    merged.save_pretrained(output / "merged")
-    for name in ("adapter", "merged"):
-        tokenizer.save_pretrained(output / name)
 
 
 def loss_csv(history: Sequence[dict[str, Any]]) -> str:

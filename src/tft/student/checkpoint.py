@@ -1,0 +1,45 @@
+"""Models on disk: loading a base, saving a student, telling two folders apart."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from tft.errors import InputError
+from tft.student.attention import SEGMENTS
+
+
+def load_model(folder: str) -> PreTrainedModel:
+    """A causal LM from a local folder or hub id, in float32, attending by segments.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no causal language model at {folder!r}: {error}") from error
+    model.set_attn_implementation(SEGMENTS)
+    return model
+
+
+def save(model: PeftModel, tokenizer: PreTrainedTokenizerBase, output: Path) -> None:
+    """Write the adapter and the merged model (bf16), each with the tokenizer and its template."""
+    model.save_pretrained(output / "adapter")
+    (output / "adapter" / "README.md").unlink()  # peft's is a form to fill in; ours is above it
+    merged = model.merge_and_unload().to(torch.bfloat16)
+    merged.save_pretrained(output / "merged")
+    for name in ("adapter", "merged"):
+        tokenizer.save_pretrained(output / name)
+
+
+def fingerprint(folder: str) -> str:
+    """sha256 over the weights and configuration of a model folder; of the name for a hub id."""
+    digest = hashlib.sha256(folder.encode())
+    for path in sorted(Path(folder).glob("*.*")):
+        if path.suffix in (".safetensors", ".json", ".jinja"):
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

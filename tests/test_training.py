@@ -1,0 +1,165 @@
+"""Fine-tuning and prediction with a model of a few thousand parameters."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from test_student import TASK, boats
+from transformers import AutoModelForCausalLM
+
+from tft.errors import InputError
+from tft.params import Predict, Student
+from tft.student.base import random_model, train_tokenizer
+from tft.student.encode import encode
+from tft.student.predict import predict, prompts
+from tft.student.template import load_tokenizer
+from tft.student.train import finetune, loss_csv
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory) -> Student:
+    folder = tmp_path_factory.mktemp("base")
+    texts = [str(message) for one in boats(50, seed=9) for message in one.messages]
+    tokenizer = train_tokenizer([TASK.description, *texts], 400)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+    model = random_model(tokenizer, **shape, **heads, max_position_embeddings=4096)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Student.model_validate(
+        {
+            "base": str(folder),
+            "template": "unified",
+            "max_length": 4096,
+            "lora": {"r": 8, "alpha": 8, "dropout": 0.0},
+            "train": {
+                "epochs": 2,
+                "row_tokens": 1000,
+                "accumulate": 1,
+                "learning_rate": 1e-2,
+                "warmup_fraction": 0.05,
+                "weight_decay": 0.0,
+                "eval_fraction": 0.2,
+                "bf16": True,
+                "seed": 7,
+            },
+        }
+    )
+
+
+def train(student: Student, folder: Path, number: int = 12) -> list[dict]:
+    tokenizer = load_tokenizer(student.base, student.template)
+    encoded = [encode(tokenizer, TASK, one, student.max_length) for one in boats(number)]
+    return finetune(encoded, student, tokenizer, folder / "checkpoints", folder)
+
+
+@pytest.fixture(scope="module")
+def trained(student, tmp_path_factory) -> tuple[Path, list[dict]]:
+    folder = tmp_path_factory.mktemp("trained")
+    return folder, train(student, folder)
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*.safetensors")}
+
+
+def test_training_lowers_the_loss_on_what_it_sees_and_on_what_it_does_not(trained):
+    _, history = trained
+    for split in ("train", "eval"):
+        losses = [row["loss"] for row in history if row["split"] == split]
+        assert losses[-1] < losses[0]
+    header, first, *_ = loss_csv(history).splitlines()
+    assert header == "step,split,loss"
+    assert first.split(",")[:2] == ["1", "train"]
+
+
+def test_two_runs_give_the_same_bytes(student, trained, tmp_path):
+    folder, history = trained
+    assert train(student, tmp_path) == history
+    assert weights(tmp_path / "adapter") == weights(folder / "adapter")
+    assert weights(tmp_path / "merged") == weights(folder / "merged")
+
+
+def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(student, trained, tmp_path, monkeypatch):
+    folder, history = trained
+    backward = torch.Tensor.backward
+    calls = iter(range(10**6))
+
+    def killed(*args, **kwargs):
+        if next(calls) == 4:
+            raise KeyboardInterrupt
+        return backward(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "backward", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(student, tmp_path)
+    assert not (tmp_path / "adapter").exists()
+    assert list((tmp_path / "checkpoints").iterdir())
+    assert train(student, tmp_path) == history
+    assert weights(tmp_path / "adapter") == weights(folder / "adapter")
+
+
+def test_all_linear_layers_are_adapted_and_merging_changes_no_answer(student, trained):
+    folder, _ = trained
+    config = json.loads((folder / "adapter" / "adapter_config.json").read_text())
+    adapted = {name.rsplit(".", 1)[-1] for name in config["target_modules"]}
+    assert adapted == {f"{name}_proj" for name in ("q", "k", "v", "o", "gate", "up", "down")}
+    base = AutoModelForCausalLM.from_pretrained(student.base, dtype=torch.float32)
+    tuned = PeftModel.from_pretrained(base, str(folder / "adapter"))
+    merged = AutoModelForCausalLM.from_pretrained(folder / "merged", dtype=torch.float32)
+    ids = torch.arange(50)[None]
+    difference = (tuned(ids).logits - merged(ids).logits).abs().max()
+    assert 0 < difference < 0.1, "merged weights are rounded to bf16, nothing else"
+
+
+def test_a_student_saved_is_a_student_served(student, trained):
+    folder, _ = trained
+    one = boats(1, seed=3)[0]
+    served = load_tokenizer(str(folder / "merged"), "stock")
+    trained_on = load_tokenizer(student.base, student.template)
+    assert encode(served, TASK, one, 4096) == encode(trained_on, TASK, one, 4096)
+
+
+def test_no_conversations_left_to_train_on_is_an_error(student, tmp_path):
+    with pytest.raises(InputError, match=r"0 conversations leave none .* eval_fraction 0\.2"):
+        train(student, tmp_path, number=0)
+
+
+@pytest.fixture
+def transformers_backend() -> Predict:
+    return Predict(backend="transformers", max_new_tokens=8)
+
+
+def test_only_a_changed_adapter_is_asked_again(
+    student, trained, tmp_path, transformers_backend, monkeypatch
+):
+    folder, _ = trained
+    tokenizer = load_tokenizer(student.base, student.template)
+    asked = prompts(tokenizer, TASK, boats(2, seed=5), 4000)
+    adapters = {"base": None, "cell": folder / "adapter"}
+    first = predict(student, tokenizer, asked, adapters, transformers_backend, tmp_path)
+    assert [(row["conversation"], row["turn"]) for row in first["cell"]] == [
+        (prompt.conversation, prompt.turn) for prompt in asked
+    ]
+    assert all((row["name"] is None) == (row["error"] is not None) for row in first["base"])
+    assert len(list(tmp_path.iterdir())) == 2
+
+    def refuse(*_, **__):
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr("tft.student.predict._transformers", refuse)
+    assert predict(student, tokenizer, asked, adapters, transformers_backend, tmp_path) == first
+    for change in ({"cell": folder / "merged"}, {}):
+        limit = transformers_backend.model_copy(update={} if change else {"max_new_tokens": 9})
+        with pytest.raises(AssertionError, match="asked again"):
+            predict(student, tokenizer, asked, adapters | change, limit, tmp_path)
+
+
+def test_a_prompt_that_does_not_fit_is_named(student):
+    tokenizer = load_tokenizer(student.base, student.template)
+    with pytest.raises(InputError, match=r"boat/0.*prompt of message 1 takes \d+ tokens, 50 fit"):
+        prompts(tokenizer, TASK, boats(1), 50)
