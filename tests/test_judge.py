@@ -304,6 +304,8 @@ def test_times_are_minutes_since_midnight(text, expected):
         ("May I come", []),
         ("marching 4 miles", []),
         ("may", []),
+        ("3rd Owl", []),
+        ("the 3rd or so", ["2031-05-03", "2031-06-03"]),
     ],
 )
 def test_dates_are_read_from_the_day_of_the_conversation(text, expected):
@@ -314,9 +316,11 @@ def test_dates_are_read_from_the_day_of_the_conversation(text, expected):
 def test_numbers_and_names_are_compared_as_people_mean_them():
     assert (number("twenty-one"), number("7"), number("seven dwarfs")) == (21, 7, None)
     assert find_numbers("two of 15, twenty one") == {2, 15, 20, 1}
+    assert find_numbers("-1,250.5 or 4.5, the 3rd at 7:30.") == {-1250.5, 4.5, 7, 30}
     assert words("Café  & Bar's") == ["cafe", "and", "bars"]
     assert similar("Dean's Café", "deans cafe")
     assert not similar("Ghent", "Bruges")
+    assert not similar("Theatre 101", "Theatre 102")
 
 
 # --- real conversations -----------------------------------------------------------------------

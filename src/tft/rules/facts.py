@@ -48,7 +48,7 @@ def words(text: str) -> list[str]:
 
 
 def similar(a: str, b: str) -> bool:
-    """Equal up to case, accents, punctuation and a small misspelling."""
+    """Equal up to case, accents, punctuation and a small misspelling, but not of a number."""
     return _similar("".join(words(a)), "".join(words(b)))
 
 
@@ -58,6 +58,8 @@ def _similar(a: str, b: str) -> bool:
         return True
     # The cheap upper bounds of the ratio first: nearly all pairs end there.
     if min(len(a), len(b)) <= 3 or 2 * min(len(a), len(b)) < 0.85 * (len(a) + len(b)):
+        return False
+    if re.sub(r"\D", "", a) != re.sub(r"\D", "", b):
         return False
     matcher = SequenceMatcher(None, a, b)
     return matcher.quick_ratio() >= 0.85 and matcher.ratio() >= 0.85
@@ -87,7 +89,7 @@ _DATES = [
         r"\b(?P<relative>day after tomorrow|tomorrow|today|tonight|"
         r"this (?:evening|afternoon|morning))\b",
         rf"\b(?P<next>next\s+)?(?P<weekday>{'|'.join(WEEKDAYS)})\b",
-        r"\b(?P<day>\d{1,2})(?:st|nd|rd|th)\b(?!\s+(?:street|st|ave|avenue|floor|cousin))",
+        r"\b(?P<day>\d{1,2})(?:st|nd|rd|th)\b(?!\s+(?:street|st|ave|avenue|floor|(?-i:[A-Z])[a-z]))",
         rf"\bthe\s+{_DAYWORD}\b(?=\s*(?:[.,!?]|$|at|of|for))",
     )
 ]  # fmt: skip
@@ -200,9 +202,13 @@ def number(text: str) -> int | None:
     return NUMBER[parts[0]] if len(parts) == 1 else None
 
 
-def find_numbers(text: str) -> set[int]:
-    """All numbers in `text`, in digits or words."""
-    return {value for word in words(text) if (value := number(word)) is not None}
+_DIGITS = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
+
+
+def find_numbers(text: str) -> set[float]:
+    """All numbers in `text`, in digits (-1,250.5 is one number) or single words."""
+    spoken = {float(NUMBER[word]) for word in words(text) if word in NUMBER}
+    return spoken | {float(match[0].replace(",", "")) for match in _DIGITS.finditer(text)}
 
 
 def blank(text: str, mentions: list[Mention]) -> str:

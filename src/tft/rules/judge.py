@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any, Literal, NamedTuple
 
 from tft.conversation import Message, ParseError, ToolCall, Turn, Verdict
-from tft.rules.claims import contradiction
+from tft.rules.claims import contradiction, read_state
 from tft.rules.facts import (
     Mention,
     blank,
@@ -87,7 +87,7 @@ class _Slot(NamedTuple):
 def _judge_arguments(turn: Turn, prediction: ToolCall, task: Task, today: date) -> Verdict:
     tool = task.tool(prediction.name)
     schema = tool.parameters if tool else {}
-    said = dialogue(turn.prefix)
+    said = read_state(turn.prefix, task).dialogue
     reference = turn.reference.arguments
     for key in sorted(reference.keys() | prediction.arguments.keys()):
         slot = _Slot(key, schema.get("properties", {}).get(key, {}), said, today)
@@ -206,21 +206,6 @@ def _grounded(slot: _Slot, value: str) -> bool:
         case "category":
             found = _last_said(value, slot.said) is not None
     return found
-
-
-def dialogue(prefix: Sequence[Message]) -> list[str]:
-    """What user and assistant said, without service calls and their results."""
-    said = []
-    service = False
-    for message in prefix:
-        call = message.tool_call
-        if call is None:
-            if not service:
-                said.append(str(message.content))
-        elif call.name == RESPOND:
-            said.append(" ".join(str(value) for value in call.arguments.values()))
-        service = call is not None and call.name != RESPOND
-    return said
 
 
 def _earliest_date(messages: Sequence[Message]) -> date:
