@@ -74,6 +74,7 @@ def test_a_wrong_rate_is_an_error_that_names_its_key(
         ("corpus", "other", "corpus: .*'sgd'.*'published'"),
         ("student", "huge", "student: 'huge' is none of students"),
         ("report.pipeline", "tft2", "report.pipeline: 'tft2' is none of pipelines"),
+        ("pretrain.copy_lengths", [128], "pretrain.copy_lengths: .*at least 2"),
         ("typo", 1, "typo: Extra inputs"),
     ],
 )  # fmt: skip

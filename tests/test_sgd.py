@@ -214,6 +214,13 @@ def test_another_commit_is_an_error(tmp_path: Path, top: str) -> None:
         read_sgd(str(tmp_path / "a.tar.gz"), params_of(files))
 
 
+def test_a_folder_packed_by_hand_is_an_error(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path, ".", recursive=False)
+    with pytest.raises(InputError, match=r"a\.tar\.gz: top folder '': expected"):
+        read_sgd(str(tmp_path / "a.tar.gz"), params_of(files_of(dialogue())))
+
+
 def test_a_prefix_of_the_commit_will_do(tmp_path: Path) -> None:
     files = files_of(dialogue())
     write_archive(tmp_path / "a.tar.gz", files, f"sgd-{COMMIT[:7]}")
@@ -279,7 +286,7 @@ CALL = {"method": "FindBus", "parameters": {}}
         (broken(1, frames=[{}, {}]), "turn 1: frames: .*at most 1"),
         (broken(3, frames=[{"service_call": CALL}]), "turn 3: .*come together"),
         (broken(3, frames=[{"service_results": []}]), "turn 3: .*come together"),
-        (broken(0, frames=[{"service_call": CALL, "service_results": []}]), "turn 0: .*USER"),
+        (broken(0, frames=[{"service_call": CALL, "service_results": []}]), "turn 0: Value error, .*USER"),
         (broken(1, frames=[{"service_call": {"method": "F"}, "service_results": []}]),
          r"turn 1: frames\.0\.service_call\.parameters: Field required"),
         (broken(1, frames=[{"service_call": CALL, "service_results": ["x"]}]),

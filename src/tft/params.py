@@ -177,7 +177,7 @@ class Pretrain(Section):
     steps: Count
     copy_steps: Count
     copy_share: Fraction
-    copy_lengths: list[Count]
+    copy_lengths: Annotated[list[Count], Field(min_length=2, max_length=2)]
     invented_share: Fraction
     learning_rate: Annotated[float, Field(gt=0)]
     warmup_fraction: Fraction

@@ -50,7 +50,7 @@ def _read_archive(
         # A stream, because one pass in file order is all it takes and gzip cannot seek.
         with tarfile.open(path, mode="r|gz") as archive:
             for member in archive:
-                top, *rest = PurePosixPath(member.name).parts
+                top, *rest = PurePosixPath(member.name).parts or ("",)
                 found = re.search(r"-([0-9a-f]{7,40})$", top)
                 if not found or not commit.startswith(found[1]):
                     raise InputError(

@@ -285,10 +285,9 @@ def _check_dialogue(where: str, dialogue: dict[str, Any]) -> None:
             where += f": turn {rest.pop(0)}"
         else:
             rest.insert(0, kind)
-        key = ".".join(map(str, rest))
-        raise InputError(
-            f"{where}: {key}: {problem['msg']}, got {problem['input']!r:.80}"
-        ) from error
+        if rest:
+            where += f": {'.'.join(map(str, rest))}"
+        raise InputError(f"{where}: {problem['msg']}, got {problem['input']!r:.80}") from error
     for index, turn in enumerate(checked.turns):
         expected = "SYSTEM" if index % 2 else "USER"
         if turn.speaker != expected:

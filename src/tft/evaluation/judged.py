@@ -28,7 +28,7 @@ def read_judged(path: Path) -> list[JudgedRow]:
         InputError: names the file and the line that is not of that form.
     """
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+    for number, line in enumerate(path.read_bytes().splitlines()):
         try:
             row = json.loads(line)
             reference = read_call(row["answer"])
