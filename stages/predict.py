@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from tft.errors import InputError
 from tft.params import environment, load_params
 from tft.student.predict import predict, prompts
 from tft.student.template import load_tokenizer
@@ -33,6 +34,8 @@ def main() -> None:
         for pipeline in params.pipelines:
             cell = f"{scenario}-{pipeline}"
             adapters[cell] = Path("models") / cell / "adapter"
+            if not (adapters[cell] / "adapter_config.json").exists():
+                raise InputError(f"{adapters[cell]}: no adapter; `dvc repro finetune@{cell}`")
     cache = Path(environment("TFT_CACHE", ".cache")) / "predictions"
     answers = predict(student, tokenizer, asked, adapters, params.predict, cache)
     for cell, rows in answers.items():

@@ -7,14 +7,13 @@ from its last checkpoint in TFT_CACHE.
     python stages/pretrain.py
 """
 
-import hashlib
 import random
 from collections import defaultdict
 from pathlib import Path
 
 import click
 
-from tft.conversation import Conversation, canonical_json
+from tft.conversation import Conversation
 from tft.corpus.sgd import read_dialogues, read_schemas, task_of, to_conversation
 from tft.corpus.vary import slot_values, vary
 from tft.params import environment, load_params
@@ -22,9 +21,9 @@ from tft.student.card import write_base_card
 from tft.student.pretrain import pretrain
 
 
-@click.command()
+@click.command(help=__doc__)
 def main() -> None:
-    """Make the tiny base student."""
+    """See the module's docstring."""
     params = load_params()
     archive = environment("TFT_SGD_ARCHIVE", params.sgd.archive)
     schemas = read_schemas(archive, params.sgd)
@@ -41,8 +40,7 @@ def main() -> None:
 
     tasks = {service: task_of(schemas[service]) for service in sorted(dialogues)}
     weights = {service: len(dialogues[service]) for service in sorted(dialogues)}
-    digest = hashlib.sha256(canonical_json(params.pretrain.model_dump()).encode()).hexdigest()
-    checkpoints = Path(environment("TFT_CACHE", ".cache")) / "pretrain" / digest[:16]
+    checkpoints = Path(environment("TFT_CACHE", ".cache")) / "pretrain"
     output = Path("models/base")
     loss = pretrain(tasks, weights, draw, params.pretrain, checkpoints, output)
     write_base_card(output, params, weights, loss)

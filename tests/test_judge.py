@@ -12,7 +12,7 @@ from tft.conversation import Message, ParseError, Tool, ToolCall, Turn, assistan
 from tft.evaluation.judged import agreement, read_judged
 from tft.rules.claims import contradiction
 from tft.rules.facts import find_dates, find_numbers, find_times, number, similar, words
-from tft.rules.judge import judge
+from tft.rules.judge import JUDGE_VERSION, judge
 from tft.task import RESPOND, Task, read_task
 
 TODAY = date(2031, 5, 7)  # a Wednesday
@@ -340,13 +340,12 @@ def test_references_of_real_traces_hardly_ever_contradict_themselves(published):
     assert found / total < 0.005
 
 
-def test_published_verdicts_are_met_nine_times_in_ten():
-    # Not a target to tune to: other verdicts are held back.
+def test_this_version_s_agreement_with_the_published_verdicts_is_the_one_on_record():
+    # Not a target to tune to: other verdicts are held back. A change of these counts is a change of
+    # scores, which JUDGE_VERSION must show.
     folder = shared_data("published")
     task = read_task(folder / "job_description.json")
     rows = [row for path in sorted((folder / "judged").iterdir()) for row in read_judged(path)]
     ours = [v.good for v in judge([row.turn for row in rows], task, date(2019, 3, 1))]
     result = agreement([row.scores["llm-as-a-judge"] == 1 for row in rows], ours)
-    assert sum(result) == 155
-    assert result.raw > 0.9
-    assert result.kappa > 0.75
+    assert (JUDGE_VERSION, *result) == (1, 112, 1, 6, 36)

@@ -8,14 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tft.conversation import Conversation, Tool, assistant, user
+from tft.conversation import Conversation, Tool, assistant, render_call, user
 from tft.errors import InputError
 from tft.student.attention import SEGMENTS
 from tft.student.base import random_model, train_tokenizer
 from tft.student.copying import add_copying
 from tft.student.encode import encode, encode_prompt, shared_prefix
 from tft.student.pack import IGNORED, Row, epochs, pack
-from tft.student.template import load_tokenizer, render_call
+from tft.student.template import load_tokenizer
 from tft.student.train import row_loss
 from tft.task import RESPOND, Task
 

@@ -5,13 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from tft.conversation import Conversation, ParseError, Tool, ToolCall, Turn, assistant, user
+from tft.conversation import (
+    Conversation,
+    ParseError,
+    Tool,
+    ToolCall,
+    Turn,
+    assistant,
+    render_call,
+    user,
+)
 from tft.errors import InputError
 from tft.evaluation.judged import agreement, read_call, read_judged
 from tft.evaluation.summary import summarize
 from tft.evaluation.tool_calls import (
     binary_tool_call,
-    render_answer,
     rouge_l,
     score,
     staged_tool_call,
@@ -78,7 +86,7 @@ def test_declared_defaults_may_be_left_out_but_not_changed():
 
 
 def test_a_perfect_text_scores_one_everywhere():
-    text = render_answer(REFERENCE)
+    text = render_call(REFERENCE)
     assert read_call(text) == REFERENCE
     row = score(Turn("c", 1, (user("hi"),), REFERENCE, REFERENCE, text), TASK)
     assert {row[key] for key in ("staged_tool_call", "rouge", "name_accuracy")} == {1.0}

@@ -1,6 +1,7 @@
 """Fine-tuning and prediction with a model of a few thousand parameters."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,9 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(student, trained, tmp_p
         with pytest.raises(KeyboardInterrupt):
             train(student, tmp_path)
     assert not (tmp_path / "adapter").exists()
-    assert list((tmp_path / "checkpoints").iterdir())
+    (newest,) = (tmp_path / "checkpoints").iterdir()
+    torn = newest.with_name("checkpoint-999")  # killed while it was written: no trainer_state.json
+    shutil.copytree(newest, torn, ignore=shutil.ignore_patterns("trainer_state.json"))
     assert train(student, tmp_path) == history
     assert weights(tmp_path / "adapter") == weights(folder / "adapter")
 

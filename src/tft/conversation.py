@@ -251,6 +251,12 @@ def _message_from_openai(message: Mapping[str, Any]) -> Message:
             )
 
 
+def render_call(call: ToolCall) -> str:
+    """The call as a model writes it: Hermes form, as Qwen3 does, without the end of the turn."""
+    body = json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
+    return f"<tool_call>\n{body}\n</tool_call>"
+
+
 def parse_call(name: Any, arguments: Any) -> ToolCall:
     """A tool call from its name and its arguments, an object or the JSON string of one."""
     if isinstance(arguments, str):

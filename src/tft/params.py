@@ -132,7 +132,7 @@ Scenario = Annotated[
 class Lora(Section):
     """Low-rank adaptation of all linear layers."""
 
-    r: Count
+    r: Annotated[int, Field(ge=1, le=512)]  # vLLM serves up to 512
     alpha: Annotated[float, Field(gt=0)]
     dropout: Fraction
 

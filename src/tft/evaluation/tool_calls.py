@@ -4,13 +4,12 @@ The published per-row values are the test: staged, binary and equivalence come o
 to its ten published digits.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from rouge_score.rouge_scorer import RougeScorer
 
-from tft.conversation import ParseError, ToolCall, Turn, canonical_json
+from tft.conversation import ParseError, ToolCall, Turn, canonical_json, render_call
 from tft.task import Task
 
 _ROUGE = RougeScorer(["rougeL"], use_stemmer=True)
@@ -49,12 +48,6 @@ def rouge_l(answer: str, prediction: str) -> float:
     return float(_ROUGE.score(answer, prediction)["rougeL"].fmeasure)
 
 
-def render_answer(call: ToolCall) -> str:
-    """The reference as the student would have to write it, which is what ROUGE compares with."""
-    body = json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
-    return f"<tool_call>\n{body}\n</tool_call>"
-
-
 def score(turn: Turn, task: Task) -> dict[str, Any]:
     """The row of `tables.SCORES` for a turn, all but the judge's column."""
     reference, prediction = turn.reference, turn.prediction
@@ -67,7 +60,7 @@ def score(turn: Turn, task: Task) -> dict[str, Any]:
         "staged_tool_call": staged_tool_call(reference, prediction),
         "binary_tool_call": binary_tool_call(reference, prediction),
         "tool_call_equivalence": tool_call_equivalence(reference, prediction, task),
-        "rouge": rouge_l(render_answer(reference), turn.raw),
+        "rouge": rouge_l(render_call(reference), turn.raw),
         "name_accuracy": float(name == reference.name),
         "parse_failure": name is None,
     }

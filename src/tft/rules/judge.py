@@ -158,11 +158,13 @@ def _meet(wanted: list[Any], given: list[Any]) -> bool:
 def _same_entity(a: str, b: str) -> bool:
     if similar(a, b):
         return True
-    short, long = sorted((words(a), words(b)), key=len)
+    named = ([word for word in words(text) if word != "the"] for text in (a, b))
+    short, long = sorted(named, key=len)
     initials = "".join(word[0] for word in long)
     if len(long) > 1 and "".join(short) == initials:
         return True
-    return len("".join(short)) > 3 and find_words(" ".join(short), " ".join(long)) is not None
+    # "San Jose, CA" is San Jose and "Bird Dog Restaurant" is Bird Dog, but York is not New York.
+    return len("".join(short)) > 3 and long[: len(short)] == short
 
 
 def _same_category(wanted: str, given: str, slot: _Slot) -> bool:

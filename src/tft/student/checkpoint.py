@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from tft.errors import InputError
 from tft.student.attention import SEGMENTS
@@ -36,8 +36,10 @@ def save(model: PeftModel, tokenizer: PreTrainedTokenizerBase, output: Path) -> 
 
 
 def fingerprint(folder: str) -> str:
-    """sha256 over the weights and configuration of a model folder; of the name for a hub id."""
+    """sha256 over a model folder's weights and configuration; for a hub id, over id and commit."""
     digest = hashlib.sha256(folder.encode())
+    if not Path(folder).is_dir():
+        digest.update(AutoConfig.from_pretrained(folder)._commit_hash.encode())
     for path in sorted(Path(folder).glob("*.*")):
         if path.suffix in (".safetensors", ".json", ".jinja"):
             digest.update(path.name.encode())

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
-from tft.conversation import Conversation
+from tft.conversation import Conversation, render_call
 from tft.errors import InputError
-from tft.student.template import END_OF_TURN, render, render_call
+from tft.student.template import END_OF_TURN, render
 from tft.task import Task
 
 

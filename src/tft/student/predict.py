@@ -27,6 +27,8 @@ from tft.student.template import END_OF_TURN
 from tft.tables import ANSWERS, read_rows, write_rows
 from tft.task import Task
 
+VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM allocates; others round up
+
 
 class Prompt(NamedTuple):
     """One turn to answer, as the token ids that a server would send."""
@@ -164,7 +166,7 @@ def _vllm(
         dtype="bfloat16",
         enable_prefix_caching=True,
         enable_lora=True,
-        max_lora_rank=student.lora.r,
+        max_lora_rank=min(rank for rank in VLLM_RANKS if rank >= student.lora.r),
         max_loras=1,
         seed=0,
     )

@@ -1,7 +1,9 @@
 """Making the tiny base: copying first, then dialogues of many services with ever new values."""
 
+import hashlib
 import json
 import random
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from tft.conversation import Conversation
+from tft.conversation import Conversation, render_call
 from tft.params import Pretrain
 from tft.student.attention import SEGMENTS
 from tft.student.base import random_model, train_tokenizer, wire_copying
@@ -101,12 +103,17 @@ def pretrain(
     checkpoints: Path,
     output: Path,
 ) -> float:
-    """Train the base from nothing and write it in bf16 to `output`; resumes from `checkpoints`.
+    """Train the base from nothing and write it in bf16 to `output`.
+
+    A killed run of the same params and data goes on from its last checkpoint in `checkpoints`.
 
     Returns:
         The mean training loss of the last tenth of the steps, in nats a target token.
     """
-    tokenizer = train_tokenizer(_texts(tasks, weights, draw, params), params.vocab_size)
+    texts = _texts(tasks, weights, draw, params)
+    tokenizer = train_tokenizer(texts, params.vocab_size)
+    run = hashlib.sha256(f"{params!r} {texts!r}".encode()).hexdigest()
+    checkpoints /= run[:16]
     torch.manual_seed(params.seed)
     model = random_model(
         tokenizer,
@@ -135,6 +142,7 @@ def pretrain(
     history = fit(model, PretrainingRows(tokenizer, tasks, weights, draw, params), arguments)
     model.to(torch.bfloat16).save_pretrained(output)
     tokenizer.save_pretrained(output)
+    shutil.rmtree(checkpoints)
     losses = [entry["loss"] for entry in history if "loss" in entry]
     tail = losses[-max(1, len(losses) // 10) :]
     return sum(tail) / len(tail)
@@ -153,10 +161,6 @@ def _texts(
     for service in rng.choices(list(weights), list(weights.values()), k=TOKENIZER_SAMPLE):
         for message in draw(service, rng).messages:
             call = message.tool_call
-            texts.append(
-                f'<tool_call>\n{{"name": "{call.name}", "arguments": {call.arguments_json}}}\n'
-                f"</tool_call>{END_OF_TURN}"
-                if call
-                else f"<|im_start|>user\n{message.content}{END_OF_TURN}"
-            )
+            text = render_call(call) if call else f"<|im_start|>user\n{message.content}"
+            texts.append(text + END_OF_TURN)
     return texts

@@ -1,12 +1,11 @@
 """From messages to the text a model sees: one template for training, prediction and serving."""
 
 from collections.abc import Sequence
-from json import dumps
 from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from tft.conversation import Message, ToolCall, to_openai
+from tft.conversation import Message, to_openai
 from tft.errors import InputError
 from tft.task import Task
 
@@ -67,11 +66,3 @@ def render(
     )
     assert isinstance(text, str)
     return text
-
-
-def render_call(call: ToolCall) -> str:
-    """What the assistant writes: the call in Hermes form, without the end of the turn."""
-    return (
-        f'<tool_call>\n{{"name": {dumps(call.name, ensure_ascii=False)}, '
-        f'"arguments": {dumps(call.arguments, ensure_ascii=False)}}}\n</tool_call>'
-    )

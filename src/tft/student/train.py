@@ -12,7 +12,6 @@ from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from tft.errors import InputError
 from tft.params import Student
@@ -62,10 +61,16 @@ def fit(
         eval_dataset=eval_rows,
         compute_loss_func=row_loss,
     )
-    folder = Path(str(arguments.output_dir))
-    trainer.train(resume_from_checkpoint=folder.exists() and get_last_checkpoint(str(folder)))
+    trainer.train(resume_from_checkpoint=_last_checkpoint(Path(str(arguments.output_dir))))
     history: list[dict[str, Any]] = trainer.state.log_history
     return history
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The newest whole checkpoint: the Trainer writes its state last, so one without it is torn."""
+    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    newest = max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+    return str(newest) if newest else None
 
 
 def training_arguments(checkpoints: Path, seed: int, bf16: bool, **settings: Any) -> Any:
