@@ -1,0 +1,106 @@
+"""Ten adapters on one engine against ten engine starts: seconds, start included, and peak memory.
+
+Reads: data/split/, the student's base, models/*/adapter (used in turn until there are ten)
+Run:   python benchmarks/adapters.py [--number 10]
+
+Each run is a process of its own that calls `tft.student.predict.predict` with an empty cache, as
+the stage does; imports count. Ten starts are ten times the median of one, measured in turn with the
+other. Memory is the peak of what the process and its children hold together (proportional set size,
+so that shared pages count once).
+"""
+
+import itertools
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import psutil
+from measure import interleaved, setting, show, spread
+
+from tft.errors import InputError
+from tft.student.predict import predict, prompts
+from tft.tables import read_conversations
+
+GIB = 2**30
+POLL = 0.2  # seconds
+
+
+def answer(number: int, conversations: int | None) -> None:
+    """The run that is measured: `number` adapters, every turn, one engine."""
+    params, student, task, tokenizer = setting()
+    tests = read_conversations(Path("data/split/test.parquet"))[:conversations]
+    room = student.max_length - params.predict.max_new_tokens
+    found = sorted(Path("models").glob("*/adapter"))
+    if not found:
+        raise InputError("no adapter in models/; `dvc repro finetune` makes them")
+    adapters = {
+        f"adapter-{index}": path
+        for index, path in zip(range(number), itertools.cycle(found), strict=False)
+    }
+    with tempfile.TemporaryDirectory() as cache:
+        predict(student, tokenizer, prompts(tokenizer, task, tests, room), adapters,
+                params.predict, Path(cache))  # fmt: skip
+
+
+def held_by(process: psutil.Process) -> int:
+    """Bytes that a process and its children hold together."""
+    total = 0
+    for one in (process, *process.children(recursive=True)):
+        try:
+            total += one.memory_full_info().pss
+        except psutil.NoSuchProcess:  # it ended between the listing and the reading
+            continue
+    return total
+
+
+@click.command(help=__doc__)
+@click.option("--number", default=10, show_default=True, help="of adapters")
+@click.option("--conversations", type=int, help="the first so many of the held-out ones  [all]")
+@click.option("--repeats", default=3, show_default=True)
+@click.option("--measured", is_flag=True, hidden=True)
+def main(number: int, conversations: int | None, repeats: int, measured: bool) -> None:
+    if measured:
+        answer(number, conversations)
+        return
+    peaks: dict[int, list[int]] = {number: [], 1: []}
+
+    def run(adapters: int) -> float:
+        command = [sys.executable, __file__, "--measured", "--number", str(adapters)]
+        if conversations:
+            command += ["--conversations", str(conversations)]
+        start = time.perf_counter()
+        with tempfile.TemporaryFile() as output:
+            child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+            process, peak = psutil.Process(child.pid), 0
+            while child.poll() is None:
+                peak = max(peak, held_by(process))
+                time.sleep(POLL)
+            if child.returncode:
+                output.seek(0)
+                raise InputError(f"{' '.join(command)} failed:\n{output.read().decode()}")
+        peaks[adapters].append(peak)
+        return time.perf_counter() - start
+
+    together, alone = f"{number} on one engine", "1 on one engine"
+    times = interleaved({together: lambda: run(number), alone: lambda: run(1)}, repeats)
+    starts = number * statistics.median(times[alone])
+    show(
+        f"{number} adapters: one engine against {number} engine starts",
+        ["", "seconds", "peak GiB"],
+        [
+            [name, spread(times[name]), spread([peak / GIB for peak in peaks[adapters]])]
+            for name, adapters in ((together, number), (alone, 1))
+        ],
+    )
+    seconds = statistics.median(times[together])
+    memory = statistics.median(peaks[number]) / statistics.median(peaks[1])
+    print(f"\n{number} starts take {starts:.1f} s: {starts / seconds:.2f} times one engine's "
+          f"{seconds:.1f} s; its peak memory is {memory:.2f} times that of one.")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

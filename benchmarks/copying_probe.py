@@ -1,0 +1,157 @@
+"""Does a student copy a name it has never seen into a call, and over what distance?
+
+Run:   python benchmarks/copying_probe.py [--model models/baseline-direct/merged]
+
+A service that no training data know, a user who names an invented person or place, small talk
+without names, and then the call in which the name must stand: the prompt ends behind `"name": "`.
+Distance is counted in tokens from the name's first token in the user's message to its first in the
+call. Scored are the most likely tokens, each after the right ones before it: the share of name
+tokens that are right, and of names right as a whole including the quote that ends them, which is
+when greedy decoding copies the name.
+"""
+
+import math
+import random
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import click
+import torch
+from measure import show
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
+
+from tft.conversation import Message, Tool, ToolCall, assistant, render_call, user
+from tft.corpus.vary import invented_value
+from tft.student.template import load_tokenizer, render
+from tft.task import RESPOND, Task
+
+DISTANCES = (50, 100, 200, 500, 1000, 2000)
+LONGEST_NAME = 24  # tokens; a byte-level tokenizer can make more of one
+
+TEXT = {"type": "string"}
+TASK = Task(
+    "You keep the visitors' book of an observatory and sign people in.",
+    (
+        Tool(RESPOND, "Say something to the user.",
+             {"type": "object", "properties": {"message": TEXT}, "required": ["message"]}),
+        Tool("SignVisitor", "Enter a visitor into the book.",
+             {"type": "object", "properties": {"name": {**TEXT, "description": "who it is"}},
+              "required": ["name"]}),
+    ),
+    "unused",
+)  # fmt: skip
+OPENINGS = (
+    "Please put {} into the book.",
+    "I would like to sign in {} for tonight.",
+    "Hello, {} is coming to see the telescope, can you note that?",
+    "We are expecting {} this evening.",
+)
+ASIDES = (
+    "Is the dome open when it rains?",
+    "How long does the walk up the hill take?",
+    "I hope the clouds go away before it gets dark.",
+    "Do you sell tea and biscuits, or should we bring our own?",
+    "What can be seen at this time of the year?",
+    "Are the stairs steep? One of us has a bad knee.",
+    "Is it all right to take pictures in there?",
+    "Thanks, that is good to know.",
+)
+ANSWERS = (
+    "Yes, it is, there is no need to worry about that.",
+    "It takes a quarter of an hour, and there is a bench half way up.",
+    "There is a small shop next to the entrance, it closes at eight.",
+    "Most people like the rings best, and the moon is worth a look too.",
+    "You are welcome. Is there anything else before we go on?",
+    "No, I am afraid not, but there is a room downstairs where you can wait.",
+    "That depends on the weather, we will know more in the evening.",
+)
+
+
+class Probe(NamedTuple):
+    """Token ids up to the quote behind the name; the last `targets` of them are scored."""
+
+    ids: list[int]
+    targets: int
+    distance: int
+
+
+def probe(tokenizer: PreTrainedTokenizerBase, distance: int, rng: random.Random) -> Probe:
+    """A conversation in which a name must be copied over at least `distance` tokens."""
+    name = invented_value(rng)
+    opening = rng.choice(OPENINGS)
+    messages: list[Message] = [user(opening.format(name))]
+    call = ToolCall("SignVisitor", {"name": name})
+    while True:
+        text = render(tokenizer, TASK, messages, prompt=True) + render_call(call)
+        encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
+
+        def token_at(position: int, offsets: list[tuple[int, int]] = offsets) -> int:
+            return next(i for i, (_, end) in enumerate(offsets) if end > position)
+
+        said = text.index(opening.format(name)) + opening.index("{")
+        copied = text.rindex(name)
+        first, quote = token_at(copied), token_at(copied + len(name))
+        found = first - token_at(said)
+        if found >= distance:
+            return Probe(ids[: quote + 1], quote + 1 - first, found)
+        messages += [
+            assistant(RESPOND, {"message": rng.choice(ANSWERS)}),
+            user(rng.choice(ASIDES)),
+        ]
+
+
+@torch.no_grad()
+def hits(model: torch.nn.Module, one: Probe) -> list[bool]:
+    """Per scored token, whether it is the most likely one."""
+    ids = torch.tensor([one.ids], device=model.device)
+    logits = model(input_ids=ids[:, :-1], logits_to_keep=one.targets).logits[0]
+    return logits.argmax(-1).eq(ids[0, -one.targets :]).tolist()
+
+
+def names(
+    tokenizer: PreTrainedTokenizerBase, distance: int, number: int, seed: int
+) -> Iterator[Probe]:
+    rng = random.Random(f"{seed}/{distance}")
+    while number:
+        one = probe(tokenizer, distance, rng)
+        if one.targets <= LONGEST_NAME:
+            number -= 1
+            yield one
+
+
+@click.command(help=__doc__)
+@click.option("--model", "folder", default="models/base", show_default=True)
+@click.option("--template", default="unified", show_default=True)
+@click.option("--number", default=100, show_default=True, help="of names for each distance")
+@click.option("--seed", default=0, show_default=True)
+def main(folder: str, template: str, number: int, seed: int) -> None:
+    disable_progress_bar()
+    tokenizer = load_tokenizer(folder, template)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device).eval()
+    rows = []
+    for distance in DISTANCES:
+        probes = list(names(tokenizer, distance, number, seed))
+        right = [hits(model, one) for one in probes]
+        of_names = [hit for one in right for hit in one[:-1]]
+        whole = sum(map(all, right)) / number
+        rows.append(
+            [
+                f"{sum(one.distance for one in probes) / number:.0f}",
+                f"{sum(map(len, right)) / number:.1f}",
+                f"{sum(one[0] for one in right) / number:.3f}",
+                f"{sum(of_names) / len(of_names):.3f}",
+                f"{whole:.3f} ± {math.sqrt(whole * (1 - whole) / number):.3f}",
+            ]
+        )
+    show(
+        f"{folder}: {number} unseen names for each distance",
+        ["distance, tokens", "tokens a name", "first token", "all name tokens", "whole names"],
+        rows,
+    )
+
+
+if __name__ == "__main__":
+    main()
