@@ -9,11 +9,11 @@ empty prefix cache at the start of each repeat; their start is in a column of it
 
 Then the greedy answers of vLLM are set against transformers' on one prompt at a time, with the same
 base and adapter in bf16. Where the token ids part, the two candidates are scored in float32 after
-the ids both agreed on: a gap of a few of bf16's spacings is a tie that rounding decided, a larger
-one would be an error.
+the ids both agreed on. `rounding` is the largest difference there between the logits in bf16 and in
+float32 over the vocabulary: two candidates closer than twice that are a tie that rounding decides;
+anything wider would be an error.
 """
 
-import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,16 +63,15 @@ class Difference(NamedTuple):
     ours: int
     theirs: int
     logits: tuple[float, float]  # of the two tokens, in float32
+    rounding: float
 
     @property
     def gap(self) -> float:
         return abs(self.logits[0] - self.logits[1])
 
     @property
-    def spacings(self) -> float:
-        """The gap over the distance of neighbouring bf16 numbers (8 bits) of that size."""
-        largest = max(map(abs, self.logits))
-        return self.gap / 2 ** (math.floor(math.log2(largest)) - 7)
+    def is_tie(self) -> bool:
+        return self.gap < 2 * self.rounding
 
 
 @torch.no_grad()
@@ -83,8 +82,13 @@ def differences(
     ours: Sequence[Answer],
     theirs: Sequence[Answer],
 ) -> list[Difference]:
-    model = AutoModelForCausalLM.from_pretrained(student.base, dtype=torch.float32)
-    model = PeftModel.from_pretrained(model, str(adapter)).eval()
+    def next_logits(dtype: torch.dtype, ids: list[int]) -> torch.Tensor:
+        return models[dtype](input_ids=torch.tensor([ids]), logits_to_keep=1).logits[0, -1].float()
+
+    models = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        base = AutoModelForCausalLM.from_pretrained(student.base, dtype=dtype)
+        models[dtype] = PeftModel.from_pretrained(base, str(adapter)).eval()
     found = []
     for prompt, one, other in zip(asked, ours, theirs, strict=True):
         pairs = zip(one.ids, other.ids, strict=False)
@@ -92,10 +96,11 @@ def differences(
         if at is None:
             assert one.ids == other.ids, "neither goes on after the end of its turn"
             continue
-        ids = torch.tensor([prompt.ids + one.ids[:at]])
-        logits = model(input_ids=ids, logits_to_keep=1).logits[0, -1]
+        exact = next_logits(torch.float32, prompt.ids + one.ids[:at])
+        rounded = next_logits(torch.bfloat16, prompt.ids + one.ids[:at])
         a, b = one.ids[at], other.ids[at]
-        found.append(Difference(prompt, at, a, b, (logits[a].item(), logits[b].item())))
+        logits = exact[a].item(), exact[b].item()
+        found.append(Difference(prompt, at, a, b, logits, (rounded - exact).abs().max().item()))
     return found
 
 
@@ -112,30 +117,28 @@ def compare(
 
     pairs = list(zip(ours, theirs, strict=True))
     parted = differences(student, adapter, asked, ours, theirs)
-    gaps = [one.spacings for one in parted]
     show(
         "vLLM against transformers, one prompt at a time, both greedy in bf16",
-        ["turns", "equal ids", "equal calls", "parted", "gaps in bf16 spacings: median", "largest"],
+        ["turns", "equal ids", "equal calls", "parted", "of these ties within rounding"],
         [
             [
                 len(pairs),
                 sum(one.ids == other.ids for one, other in pairs),
                 sum(call(one) == call(other) for one, other in pairs),
                 len(parted),
-                f"{statistics.median(gaps):.2f}" if gaps else "-",
-                f"{max(gaps):.2f}" if gaps else "-",
+                sum(one.is_tie for one in parted),
             ]
         ],
     )
     show(
         f"Where they part (the {SHOWN} largest gaps); logits in float32",
         ["conversation", "turn", "token", "vLLM", "logit", "transformers", "logit", "gap",
-         "in bf16 spacings"],
+         "rounding"],
         [
             [one.prompt.conversation, one.prompt.turn, one.at, repr(tokenizer.decode([one.ours])),
              f"{one.logits[0]:.3f}", repr(tokenizer.decode([one.theirs])), f"{one.logits[1]:.3f}",
-             f"{one.gap:.3f}", f"{one.spacings:.2f}"]
-            for one in sorted(parted, key=lambda one: -one.spacings)[:SHOWN]
+             f"{one.gap:.3f}", f"{one.rounding:.3f}"]
+            for one in sorted(parted, key=lambda one: -one.gap)[:SHOWN]
         ],
     )  # fmt: skip
 
