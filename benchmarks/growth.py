@@ -6,10 +6,9 @@ Run:   python benchmarks/growth.py [--plot docs/growth.svg]     (needs the extra
 Training: an epoch over 100, 300 and 900 of S1's conversations, which come again under new ids
 where there are too few. Prediction: 100, 359 and 1,000 different turns of S1 by the untuned student
 on one engine, the prefix cache empty each time. An exponent is the slope of a least-squares line
-through log seconds over log size: 1 is linear.
+through log median seconds over log size: 1 is linear.
 """
 
-import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,9 +39,8 @@ Times = dict[int, list[float]]
 
 
 def exponent(times: Times) -> float:
-    sizes = [size for size, values in times.items() for _ in values]
-    logs = np.log(list(itertools.chain(*times.values())))
-    return float(np.polyfit(np.log(sizes), logs, 1)[0])
+    medians = [statistics.median(values) for values in times.values()]
+    return float(np.polyfit(np.log(list(times)), np.log(medians), 1)[0])
 
 
 def plot(path: Path, panels: Sequence[tuple[str, str, Times]]) -> None:

@@ -33,6 +33,7 @@ from measure import (
     pack_epoch,
     ratio,
     seconds,
+    seconds_of_trainer,
     setting,
     show,
     spread,
@@ -137,7 +138,7 @@ def counts(trainer: SFTTrainer) -> tuple[int, int]:
 
 
 def first_loss(trainer: SFTTrainer) -> float:
-    seconds(trainer.train)
+    seconds_of_trainer(trainer.train)
     return trainer.state.log_history[0]["loss"]
 
 
@@ -198,7 +199,7 @@ def main(conversations: int, batch_size: int, repeats: int) -> None:
     def run_peer(name: str) -> float:
         built: list[SFTTrainer] = []
         prepared[name].append(seconds(lambda: built.append(peer(name, chosen))))
-        took = seconds(built[0].train)
+        took = seconds_of_trainer(built[0].train)
         sizes[name] = *counts(built[0]), built[0].state.global_step
         return took
 
