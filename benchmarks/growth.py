@@ -18,19 +18,18 @@ import click
 import numpy as np
 from matplotlib import pyplot, rcParams
 from measure import (
-    ask,
+    ask_afresh,
     interleaved,
     pack_epoch,
     seconds,
     setting,
     show,
     spread,
-    start_engine,
     train_packed,
 )
 
 from tft.student.encode import encode
-from tft.student.predict import prompts
+from tft.student.predict import prompts, start_engine
 from tft.tables import atomic_path, read_conversations
 
 rcParams["svg.hashsalt"] = "tft"  # equal numbers give equal bytes
@@ -95,7 +94,9 @@ def main(train_sizes: str, predict_sizes: str, repeats: int, path: Path) -> None
         engine = start_engine(student, longest, params.predict)
 
         def run(size: int) -> float:
-            return seconds(lambda: ask(engine, tokenizer, asked[:size], None, params.predict))
+            return seconds(
+                lambda: ask_afresh(engine, tokenizer, asked[:size], None, params.predict)
+            )
 
         times = interleaved({f"{size}": lambda size=size: run(size) for size in sizes}, repeats)
         panels.append(("Prediction", "turns", {int(size): took for size, took in times.items()}))

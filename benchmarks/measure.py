@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
 from tabulate import tabulate
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from tft.params import Params, Predict, Student, load_params
-from tft.student.checkpoint import load_model
 from tft.student.encode import Encoded, shared_prefix
 from tft.student.pack import Row, epochs
-from tft.student.predict import VLLM_RANKS, Answer, Prompt
-from tft.student.template import END_OF_TURN, load_tokenizer
-from tft.student.train import Rows, fit, training_arguments
+from tft.student.predict import Answer, Prompt, ask_engine
+from tft.student.template import load_tokenizer
+from tft.student.train import Rows, adapted, fit, training_arguments
 from tft.task import Task, read_task
 
 
@@ -73,17 +71,6 @@ def show(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> N
     print(tabulate(rows, head, tablefmt="github", disable_numparse=True))
 
 
-def lora(student: Student) -> LoraConfig:
-    """What `tft.student.train.finetune` adapts with."""
-    return LoraConfig(
-        r=student.lora.r,
-        lora_alpha=student.lora.alpha,
-        lora_dropout=student.lora.dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-
-
 def pack_epoch(encoded: Sequence[Encoded], student: Student) -> list[Row]:
     settings = student.train
     prefix = shared_prefix(encoded)
@@ -99,8 +86,7 @@ def train_packed(
         Seconds, and the first logged loss.
     """
     settings = student.train
-    torch.manual_seed(settings.seed)
-    model = get_peft_model(load_model(student.base), lora(student))
+    model = adapted(student)
     with tempfile.TemporaryDirectory() as folder:
         arguments = training_arguments(
             Path(folder),
@@ -120,26 +106,7 @@ def train_packed(
     return took, history[0]["loss"]
 
 
-def start_engine(student: Student, longest: int, params: Predict, **changes: Any) -> Any:
-    """A vLLM engine with the settings of `tft.student.predict`, but for `changes`."""
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    from vllm import LLM  # noqa: PLC0415 (reads the environment when it is imported)
-
-    options = {
-        "max_model_len": longest + params.max_new_tokens,
-        "dtype": "bfloat16",
-        "enable_prefix_caching": True,
-        "enable_lora": True,
-        "max_lora_rank": min(rank for rank in VLLM_RANKS if rank >= student.lora.r),
-        "max_loras": 1,
-        "seed": 0,
-    }
-    return LLM(student.base, **(options | changes))
-
-
-def ask(
+def ask_afresh(
     engine: Any,
     tokenizer: PreTrainedTokenizerBase,
     asked: Sequence[Prompt],
@@ -147,24 +114,5 @@ def ask(
     params: Predict,
 ) -> list[Answer]:
     """Greedy answers of an engine whose prefix cache is empty at the start."""
-    from vllm import SamplingParams  # noqa: PLC0415
-    from vllm.inputs import TokensPrompt  # noqa: PLC0415
-    from vllm.lora.request import LoRARequest  # noqa: PLC0415
-
     assert engine.reset_prefix_cache(), "requests are still running"
-    sampling = SamplingParams(
-        temperature=0,
-        max_tokens=params.max_new_tokens,
-        stop_token_ids=[tokenizer.convert_tokens_to_ids(END_OF_TURN)],
-        detokenize=False,
-    )
-    outputs = engine.generate(
-        [TokensPrompt(prompt_token_ids=prompt.ids) for prompt in asked],
-        sampling,
-        lora_request=LoRARequest("adapter", 1, str(adapter)) if adapter else None,
-        use_tqdm=False,
-    )
-    return [
-        Answer(list(output.outputs[0].token_ids), str(output.outputs[0].finish_reason))
-        for output in outputs
-    ]
+    return ask_engine(engine, tokenizer, asked, params, adapter, "adapter")

@@ -21,13 +21,13 @@ from typing import NamedTuple
 
 import click
 import torch
-from measure import ask, interleaved, ratio, seconds, setting, show, spread, start_engine
+from measure import ask_afresh, interleaved, ratio, seconds, setting, show, spread
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from tft.params import Student
 from tft.student.parse import parse
-from tft.student.predict import Answer, Prompt, _transformers, prompts
+from tft.student.predict import Answer, Prompt, by_transformers, prompts, start_engine
 from tft.student.template import END_OF_TURN
 from tft.tables import read_conversations
 
@@ -169,7 +169,7 @@ def main(
     def run_engine(name: str) -> float:
         return seconds(
             lambda: answers.update(
-                {name: ask(engines[name], tokenizer, asked, adapter, params.predict)}
+                {name: ask_afresh(engines[name], tokenizer, asked, adapter, params.predict)}
             )
         )
 
@@ -211,7 +211,7 @@ def main(
         same = sum(map(Answer.__eq__, answers[OURS], answers[NO_CACHE]))
         print(f"\n{same} of {len(asked)} answers are the same with and without prefix cache.")
     if not time_only:
-        reference = _transformers(student, tokenizer, asked, {cell: adapter}, params.predict)
+        reference = by_transformers(student, tokenizer, asked, {cell: adapter}, params.predict)
         compare(student, tokenizer, adapter, asked, answers[OURS], dict(reference)[cell])
 
 

@@ -29,7 +29,6 @@ import datasets
 import torch
 from measure import (
     interleaved,
-    lora,
     pack_epoch,
     ratio,
     seconds,
@@ -47,6 +46,7 @@ from tft.params import Student
 from tft.student.encode import encode
 from tft.student.pack import Row
 from tft.student.template import END_OF_TURN, TEMPLATE, render
+from tft.student.train import lora_config
 from tft.tables import read_conversations
 from tft.task import Task
 
@@ -126,7 +126,7 @@ def trl(
         ),
         train_dataset=datasets.Dataset.from_list(examples),
         processing_class=tokenizer,
-        peft_config=lora(student),
+        peft_config=lora_config(student),
     )
 
 

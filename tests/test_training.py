@@ -154,7 +154,7 @@ def test_only_a_changed_adapter_is_asked_again(
     def refuse(*_, **__):
         raise AssertionError("asked again")
 
-    monkeypatch.setattr("tft.student.predict._transformers", refuse)
+    monkeypatch.setattr("tft.student.predict.by_transformers", refuse)
     assert predict(student, tokenizer, asked, adapters, transformers_backend, tmp_path) == first
     for change in ({"cell": folder / "merged"}, {}):
         limit = transformers_backend.model_copy(update={} if change else {"max_new_tokens": 9})

@@ -89,7 +89,7 @@ def predict(
     missing = {name: adapters[name] for name, place in places.items() if not place.exists()}
     click.echo(f"{len(places) - len(missing)} of {len(places)} students: answers from the cache")
     if missing:
-        decode = {"vllm": _vllm, "transformers": _transformers}[params.backend]
+        decode = {"vllm": by_vllm, "transformers": by_transformers}[params.backend]
         for name, answers in decode(student, tokenizer, asked, missing, params):
             rows = [
                 _row(tokenizer, prompt, answer)
@@ -138,70 +138,91 @@ def _parsed(row: dict[str, Any]) -> dict[str, Any]:
             return row | {"name": call.name, "arguments": call.arguments_json, "error": None}
 
 
-def _vllm(
-    student: Student,
-    tokenizer: PreTrainedTokenizerBase,
-    asked: Sequence[Prompt],
-    adapters: Mapping[str, Path | None],
-    params: Predict,
-) -> Iterator[tuple[str, list[Answer]]]:
+def start_engine(student: Student, longest: int, params: Predict, **changes: Any) -> Any:
+    """A vLLM engine for prompts of up to `longest` tokens; `changes` are other vLLM options.
+
+    Raises:
+        InputError: vLLM is not installed.
+    """
     # Read by vLLM when it is imported. 2 GiB of KV cache hold the tiny student's test set.
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     try:
-        from vllm import LLM, SamplingParams  # noqa: PLC0415 (optional, and slow to import)
-        from vllm.inputs import TokensPrompt  # noqa: PLC0415
-        from vllm.lora.request import LoRARequest  # noqa: PLC0415
+        from vllm import LLM  # noqa: PLC0415 (optional, and slow to import)
     except ImportError as error:
         raise InputError(
             f"vLLM is not installed ({error}); install the extra (pip install -e '.[cpu]' or "
             "'.[gpu]'), or set predict.backend: transformers"
         ) from error
+    options = {
+        "max_model_len": longest + params.max_new_tokens,
+        "dtype": "bfloat16",
+        "enable_prefix_caching": True,
+        "enable_lora": True,
+        "max_lora_rank": min(rank for rank in VLLM_RANKS if rank >= student.lora.r),
+        "max_loras": 1,
+        "seed": 0,
+    }
+    return LLM(student.base, **(options | changes))
 
-    longest = max(len(prompt.ids) for prompt in asked)
-    engine = LLM(
-        student.base,
-        max_model_len=longest + params.max_new_tokens,
-        dtype="bfloat16",
-        enable_prefix_caching=True,
-        enable_lora=True,
-        max_lora_rank=min(rank for rank in VLLM_RANKS if rank >= student.lora.r),
-        max_loras=1,
-        seed=0,
-    )
+
+def ask_engine(
+    engine: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[Prompt],
+    params: Predict,
+    adapter: Path | None,
+    name: str,
+    number: int = 1,
+) -> list[Answer]:
+    """Greedy answers of one adapter (None: of the base), in the order of the prompts.
+
+    vLLM tells adapters apart by `number`, from 1.
+    """
+    from vllm import SamplingParams  # noqa: PLC0415
+    from vllm.inputs import TokensPrompt  # noqa: PLC0415
+    from vllm.lora.request import LoRARequest  # noqa: PLC0415
+
     sampling = SamplingParams(
         temperature=0,
         max_tokens=params.max_new_tokens,
         stop_token_ids=[tokenizer.convert_tokens_to_ids(END_OF_TURN)],
         detokenize=False,
     )
-    batch = [TokensPrompt(prompt_token_ids=prompt.ids) for prompt in asked]
-    for number, (name, adapter) in enumerate(adapters.items(), start=1):
-        lora = LoRARequest(name, number, str(adapter)) if adapter else None
-        outputs = engine.generate(
-            batch,
-            sampling,
-            lora_request=lora,
-            use_tqdm=lambda *args, name=name, **kwargs: tqdm(*args, **{**kwargs, "desc": name}),
-        )
-        yield (
-            name,
-            [
-                Answer(list(output.outputs[0].token_ids), str(output.outputs[0].finish_reason))
-                for output in outputs
-            ],
-        )
+    outputs = engine.generate(
+        [TokensPrompt(prompt_token_ids=prompt.ids) for prompt in asked],
+        sampling,
+        lora_request=LoRARequest(name, number, str(adapter)) if adapter else None,
+        use_tqdm=lambda *args, **kwargs: tqdm(*args, **{**kwargs, "desc": name}),
+    )
+    return [
+        Answer(list(output.outputs[0].token_ids), str(output.outputs[0].finish_reason))
+        for output in outputs
+    ]
 
 
-def _transformers(
+def by_vllm(
     student: Student,
     tokenizer: PreTrainedTokenizerBase,
     asked: Sequence[Prompt],
     adapters: Mapping[str, Path | None],
     params: Predict,
 ) -> Iterator[tuple[str, list[Answer]]]:
-    """One prompt at a time: padding would change the numbers, and this is the reference."""
+    """(name, answers) of each adapter, all on one engine."""
+    engine = start_engine(student, max(len(prompt.ids) for prompt in asked), params)
+    for number, (name, adapter) in enumerate(adapters.items(), start=1):
+        yield name, ask_engine(engine, tokenizer, asked, params, adapter, name, number)
+
+
+def by_transformers(
+    student: Student,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[Prompt],
+    adapters: Mapping[str, Path | None],
+    params: Predict,
+) -> Iterator[tuple[str, list[Answer]]]:
+    """(name, answers) of each adapter, one prompt at a time: the reference, so no padding."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
     for name, adapter in adapters.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
@@ -92,6 +92,23 @@ def training_arguments(checkpoints: Path, seed: int, bf16: bool, **settings: Any
     )
 
 
+def lora_config(student: Student) -> LoraConfig:
+    """LoRA on all linear layers but the output head."""
+    return LoraConfig(
+        r=student.lora.r,
+        lora_alpha=student.lora.alpha,
+        lora_dropout=student.lora.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def adapted(student: Student) -> PeftModel:
+    """The student's base with a new adapter, drawn by the training seed."""
+    torch.manual_seed(student.train.seed)
+    return get_peft_model(load_model(student.base), lora_config(student))
+
+
 def finetune(
     encoded: Sequence[Encoded],
     student: Student,
@@ -115,17 +132,7 @@ def finetune(
     rows = list(epochs(train, prefix, settings.row_tokens, settings.epochs, settings.seed))
     eval_rows = list(pack(held, prefix, settings.row_tokens))
     steps = -(-len(rows) // settings.accumulate)
-    torch.manual_seed(settings.seed)
-    model = get_peft_model(
-        load_model(student.base),
-        LoraConfig(
-            r=student.lora.r,
-            lora_alpha=student.lora.alpha,
-            lora_dropout=student.lora.dropout,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        ),
-    )
+    model = adapted(student)
     arguments = training_arguments(
         checkpoints,
         settings.seed,
