@@ -1,8 +1,8 @@
 """Attention over packed rows: each segment sees its ancestors and itself; no more is computed.
 
 An explicit mask over a row of T tokens costs T x T whatever it hides: on two cores, packed rows of
-4,096 tokens train 1.7 times faster with this than with the mask (see benchmarks/). Registered with
-transformers, so that any of its decoder models can be switched to it.
+4,096 tokens take 1.6 times as long with it (benchmarks/attention.py). Registered with transformers,
+so that any of its decoder models can be switched to it.
 """
 
 import torch
