@@ -21,7 +21,7 @@ from tft.student.encode import Encoded, shared_prefix
 from tft.student.pack import Row, epochs
 from tft.student.predict import Answer, Prompt, ask_engine
 from tft.student.template import load_tokenizer
-from tft.student.train import Rows, adapted, fit, training_arguments
+from tft.student.train import adapted, fit, training_arguments
 from tft.task import Task, read_task
 
 
@@ -102,7 +102,7 @@ def train_packed(
             disable_tqdm=True,
         )
         history: list[dict[str, Any]] = []
-        took = seconds_of_trainer(lambda: history.extend(fit(model, Rows(rows), arguments)))
+        took = seconds_of_trainer(lambda: history.extend(fit(model, rows, arguments)))
     return took, history[0]["loss"]
 
 

@@ -20,22 +20,6 @@ from tft.student.encode import Encoded, shared_prefix
 from tft.student.pack import IGNORED, Row, epochs, pack
 
 
-class Rows(Dataset[Row]):
-    """Rows in the order in which they are trained on."""
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        """Keep the rows; they become tensors one at a time."""
-        self.rows = rows
-
-    def __len__(self) -> int:
-        """The number of rows, over all epochs."""
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Row:
-        """One row."""
-        return self.rows[index]
-
-
 def row_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
     """Cross-entropy summed over a row's targets, over the targets of all accumulated rows."""
     total = cross_entropy(outputs.logits.float().flatten(0, 1), labels.flatten(), reduction="sum")
@@ -44,9 +28,9 @@ def row_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None)
 
 def fit(
     model: torch.nn.Module,
-    rows: Dataset[Row],
+    rows: Dataset[Row] | Sequence[Row],
     arguments: TrainingArguments,
-    eval_rows: Dataset[Row] | None = None,
+    eval_rows: Sequence[Row] | None = None,
 ) -> list[dict[str, Any]]:
     """Train on rows in their order; goes on from the last checkpoint in `arguments.output_dir`.
 
@@ -147,7 +131,7 @@ def finetune(
         eval_strategy="steps" if held else "no",
         eval_steps=-(-steps // 8),
     )
-    history = fit(model, Rows(rows), arguments, Rows(eval_rows) if held else None)
+    history = fit(model, rows, arguments, eval_rows or None)
     save(model, tokenizer, output)
     return [
         {"step": entry["step"], "split": split, "loss": round(entry[key], 6)}
