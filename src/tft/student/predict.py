@@ -164,6 +164,8 @@ def start_engine(student: Student, longest: int, params: Predict, **changes: Any
         "max_loras": 1,
         "seed": 0,
     }
+    if not torch.cuda.is_available():
+        options["worker_extension_cls"] = "tft.student.cpu_lora.Extension"
     return LLM(student.base, **(options | changes))
 
 
