@@ -1,6 +1,6 @@
 """Ten adapters on one engine against ten engine starts: seconds, start included, and peak memory.
 
-Reads: data/split/, the student's base, models/*/adapter (used in turn until there are ten)
+Reads: data/split/, the student's base, models/adapters (used in turn until there are ten)
 Run:   python benchmarks/adapters.py [--number 10]
 
 Each run is a process of its own that calls `tft.student.predict.predict` with an empty cache, as
@@ -34,9 +34,9 @@ def answer(number: int, conversations: int | None) -> None:
     params, student, task, tokenizer = setting()
     tests = read_conversations(Path("data/split/test.parquet"))[:conversations]
     room = student.max_length - params.predict.max_new_tokens
-    found = sorted(Path("models").glob("*/adapter"))
+    found = sorted(Path("models/adapters").iterdir())
     if not found:
-        raise InputError("no adapter in models/; `dvc repro finetune` makes them")
+        raise InputError("no adapter in models/adapters; `dvc repro finetune` makes them")
     adapters = {
         f"adapter-{index}": path
         for index, path in zip(range(number), itertools.cycle(found), strict=False)

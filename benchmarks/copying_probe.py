@@ -1,6 +1,6 @@
 """Does a student copy a name it has never seen into a call, and over what distance?
 
-Run:   python benchmarks/copying_probe.py [--model models/baseline-direct/merged]
+Run:   python benchmarks/copying_probe.py [--model models/students/baseline-direct/merged]
 
 A service that no training data know, a user who names an invented person or place, small talk
 without names, and then the call in which the name must stand: the prompt ends behind `"name": "`.

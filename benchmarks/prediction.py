@@ -1,6 +1,6 @@
 """All held-out turns by one student: vLLM as we run it, without prefix cache, transformers.
 
-Reads: data/split/, the student's base, models/CELL (adapter and merged)
+Reads: data/split/, the student's base, models/adapters/CELL and models/students/CELL/merged
 Run:   python benchmarks/prediction.py [--cell baseline-direct] [--compare-only]
 
 transformers' `generate` gets batches of 8, padded on the left and in the same order, and the merged
@@ -156,7 +156,7 @@ def main(
     tests = read_conversations(Path("data/split/test.parquet"))[:conversations]
     new_tokens = params.predict.max_new_tokens
     asked = prompts(tokenizer, task, tests, student.max_length - new_tokens)
-    adapter = Path("models") / cell / "adapter"
+    adapter = Path("models/adapters") / cell
     longest = max(len(prompt.ids) for prompt in asked)
 
     engines, starts, answers = {}, {}, {}
@@ -180,7 +180,7 @@ def main(
         starts[NO_CACHE] = seconds(lambda: start(NO_CACHE, False))
         device = "cuda" if torch.cuda.is_available() else "cpu"
         merged = AutoModelForCausalLM.from_pretrained(
-            Path("models") / cell / "merged", dtype=torch.bfloat16
+            Path("models/students") / cell / "merged", dtype=torch.bfloat16
         ).to(device)
         starts[PEER] = 0.0
         times = interleaved(

@@ -1,8 +1,8 @@
 """Fine-tune the student on one cell's conversations with LoRA.
 
 Reads data/PIPELINE/SCENARIO/train.parquet, data/split/task.json and the student's base. Writes
-models/SCENARIO-PIPELINE/ (adapter, merged, README.md) and reports/loss/SCENARIO-PIPELINE.csv. A
-killed run goes on from its last checkpoint in TFT_CACHE.
+models/adapters/SCENARIO-PIPELINE and reports/loss/SCENARIO-PIPELINE.csv. A killed run goes on from
+its last checkpoint in TFT_CACHE.
 
     python stages/finetune.py noisy_labels direct
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 import click
 
 from tft.params import environment, load_params
-from tft.student.card import write_student_card
 from tft.student.checkpoint import fingerprint
 from tft.student.encode import encode
 from tft.student.template import load_tokenizer
@@ -42,9 +41,8 @@ def main(scenario: str, pipeline: str) -> None:
     run = f"{student!r} {encoded!r} {fingerprint(student.base)}"
     digest = hashlib.sha256(run.encode()).hexdigest()
     checkpoints = Path(environment("TFT_CACHE", ".cache")) / "finetune" / digest[:16]
-    output = Path("models") / cell
+    output = Path("models/adapters") / cell
     history = finetune(encoded, student, tokenizer, checkpoints, output)
-    write_student_card(output, cell, params, encoded, history)
     write_text(Path("reports/loss") / f"{cell}.csv", loss_csv(history))
     shutil.rmtree(checkpoints)
 

@@ -1,8 +1,8 @@
 """Let the untuned base and every fine-tuned student answer every held-out turn, greedily.
 
-Reads data/split/test.parquet, data/split/task.json, models/. Writes data/predictions/CELL.parquet,
-one file a student ("base" is the untuned one). Answers of adapters that did not change come from
-TFT_CACHE.
+Reads data/split/test.parquet, data/split/task.json, models/base, models/adapters. Writes
+data/predictions/CELL.parquet, one file a student ("base" is the untuned one). Answers of adapters
+that did not change come from TFT_CACHE.
 
     python stages/predict.py
 """
@@ -33,7 +33,7 @@ def main() -> None:
     for scenario in params.scenarios:
         for pipeline in params.pipelines:
             cell = f"{scenario}-{pipeline}"
-            adapters[cell] = Path("models") / cell / "adapter"
+            adapters[cell] = Path("models/adapters") / cell
             if not (adapters[cell] / "adapter_config.json").exists():
                 raise InputError(f"{adapters[cell]}: no adapter; `dvc repro finetune@{cell}`")
     cache = Path(environment("TFT_CACHE", ".cache")) / "predictions"

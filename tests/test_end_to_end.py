@@ -105,7 +105,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     ran = project.stages_run_by("dvc", "repro")
     assert ran == {"fetch", "split", "predict", "judge", "score", "report"} | {
         f"traces@{scenario}" for scenario in PARAMS.scenarios
-    } | {f"finetune@{cell}" for cell in CELLS}
+    } | {f"{stage}@{cell}" for stage in ("finetune", "package") for cell in CELLS}
     project.commit()
     return project
 
@@ -123,7 +123,7 @@ def test_a_run_leaves_the_table_and_what_it_was_made_from(project: Project) -> N
         assert metrics["n"] > 0
     for cell in CELLS:
         for name in ("adapter", "merged", "README.md"):
-            assert (project.root / "models" / cell / name).exists()
+            assert (project.root / "models/students" / cell / name).exists()
 
 
 def test_a_second_run_does_nothing(project: Project) -> None:
@@ -139,7 +139,9 @@ def test_a_scenario_param_rebuilds_its_cells_and_the_table_and_nothing_else(
     ran = project.stages_run_by("dvc", "repro")
 
     own = {"traces@schema_drift", "predict"} | {
-        f"finetune@schema_drift-{pipeline}" for pipeline in PARAMS.pipelines
+        f"{stage}@schema_drift-{pipeline}"
+        for stage in ("finetune", "package")
+        for pipeline in PARAMS.pipelines
     }
     # Where all verdicts or scores come out equal, what follows from them is up to date as it is.
     assert own <= ran <= own | {"judge", "score", "report"}

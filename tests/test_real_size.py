@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, Qwen3Config
 
 from tft.params import Predict, Student, load_params
 from tft.student.base import train_tokenizer
+from tft.student.checkpoint import merge
 from tft.student.encode import encode
 from tft.student.predict import predict, prompts
 from tft.student.template import load_tokenizer
@@ -71,10 +72,11 @@ def trained(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("student")
     tokenizer = load_tokenizer(student.base, student.template)
     encoded = [encode(tokenizer, TASK, one, student.max_length) for one in boats(1)]
-    history = finetune(encoded, student, tokenizer, output / "checkpoints", output)
+    history = finetune(encoded, student, tokenizer, output / "checkpoints", output / "adapter")
     assert [row["split"] for row in history] == ["train"]
     assert 0 < history[0]["loss"] < 20
     gc.collect()  # the Trainer and its float32 model refer to each other
+    merge(student.base, output / "adapter", output / "merged")
     return output
 
 

@@ -128,19 +128,31 @@ def test_predictions_come_back_as_calls_and_parse_errors(tmp_path):
 
 
 def test_a_summary_has_means_overall_and_per_tool():
-    # Judge 1, 1, 0, 0: mean 0.5, sample deviation sqrt(1/3), standard error sqrt(1/3)/2 = 0.288675.
+    # Judge 1, 1, 0, 0: mean 0.5. A conversation a turn: sample deviation sqrt(1/3), standard error
+    # sqrt(1/3)/2 = 0.288675. Two turns a conversation: its means are 1 and 0, sqrt(1/2)/sqrt(2).
     row = {"staged_tool_call": 0.5, "tool_call_equivalence": 0.0, "rouge": 0.25, "name_accuracy": 1}
     scores = [
-        {**row, "tool": tool, "judge": judge, "binary_tool_call": binary, "parse_failure": failed}
-        for tool, judge, binary, failed in [
-            ("respond_to_user", 1, 0.0, False),
-            ("respond_to_user", 1, 1.0, False),
-            ("BookTrip", 0, 1.0, False),
-            ("BookTrip", 0, 0.0, True),
+        {
+            **row,
+            "conversation": conversation,
+            "tool": tool,
+            "judge": judge,
+            "binary_tool_call": binary,
+            "parse_failure": failed,
+        }
+        for conversation, tool, judge, binary, failed in [
+            ("a", "respond_to_user", 1, 0.0, False),
+            ("b", "respond_to_user", 1, 1.0, False),
+            ("c", "BookTrip", 0, 1.0, False),
+            ("d", "BookTrip", 0, 0.0, True),
         ]
     ]
     summary = summarize(scores)
-    assert (summary["n"], summary["judge"], summary["judge_se"]) == (4, 0.5, 0.288675)
+    assert (summary["n"], summary["judge"]) == (4, 0.5)
+    assert summary["standard_errors"]["judge"] == 0.288675
+    paired = [{**score, "conversation": score["tool"]} for score in scores]
+    assert summarize(paired)["standard_errors"]["judge"] == 0.5
+    assert summarize(scores[:1])["standard_errors"]["judge"] is None
     assert (summary["parse_failures"], summary["service_call_exact"]) == (1, 0.5)
     assert summary["tools"]["respond_to_user"]["judge"] == 1
     assert summary["tools"]["BookTrip"]["n"] == 2

@@ -13,7 +13,9 @@ from transformers import AutoModelForCausalLM
 from tft.errors import InputError
 from tft.params import Predict, Student
 from tft.student.base import random_model, train_tokenizer
+from tft.student.checkpoint import merge
 from tft.student.encode import encode
+from tft.student.muon import MuonAdamW
 from tft.student.predict import predict, prompts
 from tft.student.template import load_tokenizer
 from tft.student.train import finetune, loss_csv
@@ -54,13 +56,15 @@ def student(tmp_path_factory) -> Student:
 def train(student: Student, folder: Path, number: int = 12) -> list[dict]:
     tokenizer = load_tokenizer(student.base, student.template)
     encoded = [encode(tokenizer, TASK, one, student.max_length) for one in boats(number)]
-    return finetune(encoded, student, tokenizer, folder / "checkpoints", folder)
+    return finetune(encoded, student, tokenizer, folder / "checkpoints", folder / "adapter")
 
 
 @pytest.fixture(scope="module")
 def trained(student, tmp_path_factory) -> tuple[Path, list[dict]]:
     folder = tmp_path_factory.mktemp("trained")
-    return folder, train(student, folder)
+    history = train(student, folder)
+    merge(student.base, folder / "adapter", folder / "merged")
+    return folder, history
 
 
 def weights(folder: Path) -> dict[str, bytes]:
@@ -81,7 +85,6 @@ def test_two_runs_give_the_same_bytes(student, trained, tmp_path):
     folder, history = trained
     assert train(student, tmp_path) == history
     assert weights(tmp_path / "adapter") == weights(folder / "adapter")
-    assert weights(tmp_path / "merged") == weights(folder / "merged")
 
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(student, trained, tmp_path, monkeypatch):
@@ -156,7 +159,9 @@ def test_only_a_changed_adapter_is_asked_again(
 
     monkeypatch.setattr("tft.student.predict.by_transformers", refuse)
     assert predict(student, tokenizer, asked, adapters, transformers_backend, tmp_path) == first
-    for change in ({"cell": folder / "merged"}, {}):
+    other = shutil.copytree(folder / "adapter", tmp_path / "other")
+    (other / "tokenizer_config.json").unlink()
+    for change in ({"cell": other}, {}):
         limit = transformers_backend.model_copy(update={} if change else {"max_new_tokens": 9})
         with pytest.raises(AssertionError, match="asked again"):
             predict(student, tokenizer, asked, adapters | change, limit, tmp_path)
@@ -166,3 +171,30 @@ def test_a_prompt_that_does_not_fit_is_named(student):
     tokenizer = load_tokenizer(student.base, student.template)
     with pytest.raises(InputError, match=r"boat/0.*prompt of message 1 takes \d+ tokens, 50 fit"):
         prompts(tokenizer, TASK, boats(1), 50)
+
+
+def test_muon_goes_on_from_its_state(student):
+    """Two steps are the same whether or not the optimizer was saved and loaded between them."""
+
+    def steps(interrupted: bool) -> dict[str, torch.Tensor]:
+        model = AutoModelForCausalLM.from_pretrained(student.base, dtype=torch.float32)
+        optimizer = MuonAdamW(model, lr=1e-2, weight_decay=0.1)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+        for step in range(3):
+            if interrupted and step == 1:
+                state = optimizer.state_dict()
+                optimizer = MuonAdamW(model, lr=1e-2, weight_decay=0.1)
+                optimizer.load_state_dict(state)
+                scheduler.optimizer = optimizer
+            model(torch.arange(20)[None] + step).logits.square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            scheduler.step()
+            for group in optimizer.param_groups:
+                assert group["lr"] == pytest.approx(1e-2 / (2 + step)), "the schedule reaches both"
+        return model.state_dict()
+
+    plain, interrupted = steps(False), steps(True)
+    start = AutoModelForCausalLM.from_pretrained(student.base, dtype=torch.float32).state_dict()
+    assert all(torch.equal(plain[name], interrupted[name]) for name in plain)
+    assert all(not torch.equal(plain[name], start[name]) for name in plain)

@@ -60,8 +60,7 @@ def render(
     lines = [
         f"# Benchmark: corpus {corpus}, student {student}, {judges.pop()}",
         "",
-        "± is the standard error over turns taken as independent, a lower bound: turns of one "
-        "conversation are not.",
+        "± is the standard error over conversations: turns of one may err together.",
         "",
     ]
     if {"tft", "direct"} <= set(pipelines):
@@ -91,7 +90,7 @@ def _comparison(cells: Cells, kinds: Mapping[str, str]) -> str:
 
 def _numbers(cell: Mapping[str, Any]) -> list[str]:
     return [
-        f"{_score(cell['judge'])} ± {_score(cell['judge_se'])}",
+        f"{_score(cell['judge'])} ± {_score(cell['standard_errors']['judge']) or '?'}",
         _score(cell["staged_tool_call"]),
         _score(cell["name_accuracy"]),
         _score(cell["service_call_exact"]),

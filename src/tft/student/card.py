@@ -1,15 +1,18 @@
 """Model cards: what a model was made from, how, and with what licence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from huggingface_hub import EvalResult, ModelCardData
+from tabulate import tabulate
 from transformers import AutoConfig
 
-from tft.params import Params, Student
-from tft.student.encode import Encoded
+from tft.conversation import Conversation
+from tft.params import Params
 from tft.tables import write_text
+from tft.task import Task
 
 SGD_LICENCE = (
     "Trained on the Schema-Guided Dialogue dataset (Rastogi et al. 2020, "
@@ -39,40 +42,112 @@ def write_base_card(
         SGD_LICENCE,
         f"Services: {', '.join(dialogues)}.",
     ]
-    _write(folder, "cc-by-sa-4.0", "TFT tiny base", paragraphs)
+    data = ModelCardData(
+        license="cc-by-sa-4.0", library_name="transformers", pipeline_tag="text-generation"
+    )
+    _write(folder, data, "TFT tiny base", [_filled(paragraph) for paragraph in paragraphs])
 
 
 def write_student_card(
     folder: Path,
-    cell: str,
+    cell: tuple[str, str],
     params: Params,
-    encoded: Sequence[Encoded],
-    history: Sequence[Mapping[str, Any]],
+    task: Task,
+    conversations: Sequence[Conversation],
+    losses: Mapping[str, float],
+    metrics: Mapping[str, Any],
 ) -> None:
-    """Write a fine-tuned student's README.md with the numbers of its own run."""
-    student: Student = params.students[params.student]
-    turns = sum(len(one.targets) + len(one.branches) for one in encoded)
-    losses = {row["split"]: row["loss"] for row in history}
-    training = student.train.model_dump() | student.lora.model_dump()
-    paragraphs = [
-        f"`{student.base}`, LoRA-tuned on the traces of scenario-pipeline `{cell}` of corpus "
-        f"`{params.corpus}`: {len(encoded):,} conversations with {turns:,} assistant turns, each a "
-        f"tool call. `adapter/` holds the LoRA weights, `merged/` the model as a whole (bf16).",
-        f"Template: `{student.template}`. Settings: "
-        + ", ".join(f"{key} {value}" for key, value in training.items())
-        + ".",
-        "Last loss in nats a target token: "
-        + ", ".join(f"{split} {loss:.4f}" for split, loss in losses.items())
-        + f". Scores on the held-out turns: `metrics/cells/{cell}.json`.",
-        SGD_LICENCE,
+    """Write a fine-tuned student's README.md with the numbers of its own run.
+
+    Args:
+        folder: of the student, with `merged` and `adapter` in it.
+        cell: (scenario, pipeline).
+        params: of the run.
+        task: what the student was trained for.
+        conversations: what it was trained on, those for evaluation included.
+        losses: {split: last loss in nats a target token}.
+        metrics: of the cell, see `evaluation.summary`.
+    """
+    scenario, pipeline = cell
+    name = f"{scenario}-{pipeline}"
+    student = params.students[params.student]
+    turns = sum(len(list(one.turns())) for one in conversations)
+    settings = {**student.train.model_dump(), **student.lora.model_dump()}
+    scores = [key for key in metrics["standard_errors"] if metrics[key] is not None]
+    serve = f"vllm serve {folder}/merged --served-model-name {name}"
+    sections = [
+        _filled(
+            f"`{student.base}`, LoRA-tuned to answer every turn with one tool call. `adapter/` "
+            "holds the LoRA weights, `merged/` the model as a whole (bf16); both hold tokenizer "
+            "and chat template."
+        ),
+        "## Training",
+        _filled(
+            f"Scenario `{scenario}` ({params.scenarios[scenario].kind}) of corpus "
+            f"`{params.corpus}`, pipeline `{pipeline}`: {len(conversations):,} conversations with "
+            f"{turns:,} assistant turns, of which {student.train.eval_fraction:.0%} were kept for "
+            "evaluation. Last loss in nats a target token: "
+            + ", ".join(f"{split} {loss:.4f}" for split, loss in losses.items())
+            + f". Template: `{student.template}`."
+        ),
+        _table(["setting", "value"], settings.items()),
+        "## Scores",
+        _filled(
+            f"On {metrics['n']} held-out turns, decoded greedily; judged by "
+            f"{metrics['judged_by']}; {metrics['parse_failures']} answers held no call. Standard "
+            "errors are over conversations. What each score means: the repository's README."
+        ),
+        _table(
+            ["score", "mean", "standard error"],
+            [(key, metrics[key], metrics["standard_errors"][key]) for key in scores],
+        ),
+        "## Tools",
+        _table(
+            ["tool", "what it does", "arguments"],
+            [
+                (tool.name, tool.description, ", ".join(tool.parameters.get("properties", {})))
+                for tool in task.tools
+            ],
+        ),
+        "## Serving",
+        _filled(
+            "Give the tools in every request, and the task's description as the system message. "
+            "The server below answers with OpenAI's `tool_calls`."
+        ),
+        f"```sh\n{serve} \\\n    --enable-auto-tool-choice --tool-call-parser hermes\n```",
+        f'In Python: `transformers.AutoModelForCausalLM.from_pretrained("{folder}/merged")`.',
+        _filled(SGD_LICENCE),
     ]
-    _write(folder, "cc-by-sa-4.0", f"TFT student {cell}", paragraphs)
-
-
-def _write(folder: Path, licence: str, title: str, paragraphs: Sequence[str]) -> None:
-    header = f"---\nlicense: {licence}\nlibrary_name: transformers\n---\n# {title}\n"
-    text = "\n\n".join(
-        fill(paragraph, 100, break_long_words=False, break_on_hyphens=False)
-        for paragraph in paragraphs
+    data = ModelCardData(
+        license="cc-by-sa-4.0",
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        base_model=student.base,
+        model_name=name,
+        tags=["tool-use", "lora"],
+        eval_results=[
+            EvalResult(
+                task_type="text-generation",
+                dataset_type=params.corpus,
+                dataset_name=f"held-out turns of corpus {params.corpus}",
+                metric_type=key,
+                metric_name=f"{key} ({metrics['judged_by']})" if key == "judge" else key,
+                metric_value=metrics[key],
+            )
+            for key in scores
+        ],
     )
-    write_text(folder / "README.md", f"{header}\n{text}\n")
+    _write(folder, data, f"TFT student {name}", sections)
+
+
+def _filled(text: str) -> str:
+    return fill(text, 100, break_long_words=False, break_on_hyphens=False)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    return tabulate(list(rows), head, tablefmt="github", disable_numparse=True)
+
+
+def _write(folder: Path, data: ModelCardData, title: str, sections: Sequence[str]) -> None:
+    text = "\n\n".join(sections)
+    write_text(folder / "README.md", f"---\n{data.to_yaml()}\n---\n\n# {title}\n\n{text}\n")

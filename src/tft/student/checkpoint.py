@@ -5,7 +5,13 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from tft.errors import InputError
 from tft.student.attention import SEGMENTS
@@ -25,14 +31,19 @@ def load_model(folder: str) -> PreTrainedModel:
     return model
 
 
-def save(model: PeftModel, tokenizer: PreTrainedTokenizerBase, output: Path) -> None:
-    """Write the adapter and the merged model (bf16), each with the tokenizer and its template."""
-    model.save_pretrained(output / "adapter")
-    (output / "adapter" / "README.md").unlink()  # peft's is a form to fill in; ours is above it
-    merged = model.merge_and_unload().to(torch.bfloat16)
-    merged.save_pretrained(output / "merged")
-    for name in ("adapter", "merged"):
-        tokenizer.save_pretrained(output / name)
+def save_adapter(model: PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write the adapter alone, with the tokenizer and its template."""
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink()  # peft's is a form to fill in; ours is `card`'s
+    tokenizer.save_pretrained(folder)
+
+
+def merge(base: str, adapter: Path, folder: Path) -> None:
+    """Write base and adapter as one model in bf16, with the adapter's tokenizer and template."""
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    merged.to(torch.bfloat16).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(adapter).save_pretrained(folder)
 
 
 def fingerprint(folder: str) -> str:

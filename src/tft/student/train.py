@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from tft.errors import InputError
 from tft.params import Student
-from tft.student.checkpoint import load_model, save
+from tft.student.checkpoint import load_model, save_adapter
 from tft.student.encode import Encoded, shared_prefix
 from tft.student.pack import IGNORED, Row, epochs, pack
 
@@ -31,8 +31,11 @@ def fit(
     rows: Dataset[Row] | Sequence[Row],
     arguments: TrainingArguments,
     eval_rows: Sequence[Row] | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> list[dict[str, Any]]:
     """Train on rows in their order; goes on from the last checkpoint in `arguments.output_dir`.
+
+    The optimizer is AdamW unless another one is given.
 
     Returns:
         The Trainer's log history.
@@ -44,6 +47,7 @@ def fit(
         train_dataset=rows,
         eval_dataset=eval_rows,
         compute_loss_func=row_loss,
+        optimizers=(optimizer, None),
     )
     trainer.train(resume_from_checkpoint=_last_checkpoint(Path(str(arguments.output_dir))))
     history: list[dict[str, Any]] = trainer.state.log_history
@@ -100,7 +104,7 @@ def finetune(
     checkpoints: Path,
     output: Path,
 ) -> list[dict[str, Any]]:
-    """LoRA-tune the student's base; writes output/adapter and output/merged.
+    """LoRA-tune the student's base; writes the adapter to `output`.
 
     `eval_fraction` of the conversations, drawn by the seed, are evaluated on and not trained on.
 
@@ -132,7 +136,7 @@ def finetune(
         eval_steps=-(-steps // 8),
     )
     history = fit(model, rows, arguments, eval_rows or None)
-    save(model, tokenizer, output)
+    save_adapter(model, tokenizer, output)
     return [
         {"step": entry["step"], "split": split, "loss": round(entry[key], 6)}
         for entry in history

@@ -1,0 +1,44 @@
+"""Put together what a user takes away: adapter, merged weights and model card of one cell.
+
+Reads the student's base, models/adapters/CELL, data/PIPELINE/SCENARIO/train.parquet,
+data/split/task.json, reports/loss/CELL.csv and metrics/cells/CELL.json. Writes
+models/students/CELL.
+
+    python stages/package.py noisy_labels direct
+"""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import click
+
+from tft.params import load_params
+from tft.student.card import write_student_card
+from tft.student.checkpoint import merge
+from tft.tables import read_conversations
+from tft.task import read_task
+
+
+@click.command(help=__doc__)
+@click.argument("scenario")
+@click.argument("pipeline")
+def main(scenario: str, pipeline: str) -> None:
+    """See the module's docstring."""
+    params = load_params()
+    params.scenario(scenario)
+    cell = f"{scenario}-{pipeline}"
+    task = read_task(Path("data/split/task.json"))
+    conversations = read_conversations(Path("data") / pipeline / scenario / "train.parquet")
+    metrics = json.loads((Path("metrics/cells") / f"{cell}.json").read_text(encoding="utf-8"))
+    with (Path("reports/loss") / f"{cell}.csv").open(encoding="utf-8", newline="") as file:
+        losses = {row["split"]: float(row["loss"]) for row in csv.DictReader(file)}  # the last one
+    adapter, output = Path("models/adapters") / cell, Path("models/students") / cell
+    shutil.copytree(adapter, output / "adapter", dirs_exist_ok=True)
+    merge(params.students[params.student].base, adapter, output / "merged")
+    write_student_card(output, (scenario, pipeline), params, task, conversations, losses, metrics)
+
+
+if __name__ == "__main__":
+    main()
