@@ -1,4 +1,4 @@
-"""Dialogues with other values: every name, city and title consistently replaced by an unseen one.
+"""Dialogues with other values: names consistently replaced by unseen ones, moments by others.
 
 A model that only ever sees a few hundred real names learns them by heart instead of reading them;
 one that never sees a name twice has to copy it from where it stands in the conversation.
@@ -8,11 +8,14 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 ONSETS = "b br c ch cr d dr f fl g gr h j k l m n p pl qu r s sh sl st t th tr v w y z".split()
 VOWELS = "a a e e i i o o u u ai ea ee ia oo ou".split()
 CODAS = ["", "", "", "", "", *"ck d ft ll m n nd ng nt p r rd rk s sk st t x".split()]
+MOMENTS = {"time": re.compile(r"\d\d:\d\d"), "date": re.compile(r"\d{4}-\d\d-\d\d")}
+DAYS = ("today", "tomorrow")
+
 JOINTS = [" ", " ", " ", " ", " ", " & ", "-", " of ", " the ", " de "]
 
 
@@ -33,50 +36,68 @@ def invented_value(rng: random.Random) -> str:
     return name
 
 
-def slot_values(dialogues: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
-    """The values of each slot over all dialogues, sorted: what real values are replaced by."""
-    values: dict[str, set[str]] = defaultdict(set)
+class Pool(NamedTuple):
+    """What real values are replaced by, from the same dialogues."""
+
+    names: dict[str, list[str]]
+    """Per slot, every value that names something."""
+
+    spellings: dict[str, dict[str, list[str]]]
+    """Per kind of moment (time, date) and canonical value, every way it is said."""
+
+
+def slot_values(dialogues: Iterable[dict[str, Any]]) -> Pool:
+    """Collect the names and moments that dialogues speak of, each list sorted."""
+    names: dict[str, set[str]] = defaultdict(set)
+    spellings: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in MOMENTS}
     for dialogue in dialogues:
         for slot, value in _values(dialogue):
             if _is_name(value):
-                values[slot].add(value)
-    return {slot: sorted(found) for slot, found in values.items()}
+                names[slot].add(value)
+        for said, canonical in _said(dialogue):
+            kind = _moment(canonical)
+            if kind and _is_distinct(said):
+                spellings[kind][canonical].add(said)
+    return Pool(
+        {slot: sorted(found) for slot, found in names.items()},
+        {
+            kind: {moment: sorted(said) for moment, said in sorted(found.items())}
+            for kind, found in spellings.items()
+        },
+    )
 
 
 def vary(
     dialogue: dict[str, Any],
     schema: dict[str, Any],
-    pool: dict[str, list[str]],
+    pool: Pool,
     invented_share: float,
     rng: random.Random,
 ) -> dict[str, Any]:
     """A copy of an SGD dialogue with the values of its open slots replaced throughout.
 
-    Dates, times, numbers and categorical values stay, and so do values that the dialogue also
-    spells in another way (LA for Los Angeles): the mapping between the spellings is knowledge.
+    Names are replaced by other or invented ones; times and dates by others, each in some way that
+    people say it ("half past 6 in the evening" in an utterance, "18:30" in the call): reading them
+    is learned from many pairs. Numbers and categorical values stay, and so do names that the
+    dialogue also spells in another way (LA for Los Angeles): that mapping is knowledge.
 
     Args:
         dialogue: raw, as `sgd.read_dialogues` yields it.
         schema: of its service, as `sgd.read_schemas` gives it.
-        pool: replacements by slot, see `slot_values`.
-        invented_share: of the values replaced by invented words instead of ones from the pool.
+        pool: replacements, see `slot_values`.
+        invented_share: of the names replaced by invented words instead of ones from the pool.
         rng: where all randomness comes from.
     """
     closed = {slot["name"] for slot in schema["slots"] if slot["is_categorical"]}
-    respelt = {
-        canonical
-        for turn in dialogue["turns"]
-        for action in turn["frames"][0]["actions"]
-        for value, canonical in zip(action["values"], action["canonical_values"], strict=False)
-        if value.lower() != canonical.lower()
-    }
-    replacements: dict[str, str] = {}
+    said = _said(dialogue)
+    respelt = {canonical for value, canonical in said if value.lower() != canonical.lower()}
+    replacements = _other_moments(said, pool, rng)
     for slot, value in _values(dialogue):
         if slot in closed or value in respelt or not _is_name(value):
             continue
         if value.lower() not in replacements:
-            invent = rng.random() < invented_share or slot not in pool
-            new = invented_value(rng) if invent else rng.choice(pool[slot])
+            invent = rng.random() < invented_share or slot not in pool.names
+            new = invented_value(rng) if invent else rng.choice(pool.names[slot])
             replacements[value.lower()] = new
     if not replacements:
         return dialogue
@@ -107,6 +128,45 @@ def vary(
             ]
         turns.append({**turn, "utterance": replace(turn["utterance"]), "frames": [frame]})
     return {**dialogue, "turns": turns}
+
+
+def _other_moments(said: list[tuple[str, str]], pool: Pool, rng: random.Random) -> dict[str, str]:
+    """Replacements, by what is replaced in lower case, that move times and dates."""
+    ways: dict[str, set[str]] = defaultdict(set)
+    meanings: dict[str, set[str]] = defaultdict(set)
+    for value, canonical in said:
+        ways[canonical].add(value.lower())
+        meanings[value.lower()].add(canonical)
+    replacements = {}
+    for canonical, spoken in sorted(ways.items()):
+        others = pool.spellings.get(_moment(canonical) or "")
+        if not others or not all(_is_distinct(one) and len(meanings[one]) == 1 for one in spoken):
+            continue
+        moment = rng.choice([moment for moment, said in others.items() for _ in said])
+        replacements |= {one: rng.choice(others[moment]) for one in sorted(spoken)}
+        replacements[canonical] = moment
+    return replacements
+
+
+def _moment(canonical: str) -> str | None:
+    """The kind of moment that SGD writes like this, if any."""
+    return next((kind for kind, form in MOMENTS.items() if form.fullmatch(canonical)), None)
+
+
+def _is_distinct(said: str) -> bool:
+    """Whether a moment said like this can be found by its text: not "six" or "2"."""
+    return len(said) > 2 and (not said.isalpha() or said.lower() in DAYS)
+
+
+def _said(dialogue: dict[str, Any]) -> list[tuple[str, str]]:
+    """(as said, canonical) of every value that an utterance mentions."""
+    return [
+        pair
+        for turn in dialogue["turns"]
+        for action in turn["frames"][0]["actions"]
+        for pair in zip(action["values"], action["canonical_values"], strict=False)
+        if action["slot"] != "intent"
+    ]
 
 
 def _values(dialogue: dict[str, Any]) -> Iterable[tuple[str, str]]:

@@ -16,10 +16,11 @@ from tft.params import Pretrain
 from tft.student.attention import SEGMENTS
 from tft.student.base import random_model, train_tokenizer, wire_copying
 from tft.student.copying import add_copying
+from tft.student.muon import MuonAdamW
 from tft.student.pack import Row
 from tft.student.template import END_OF_TURN, render
 from tft.student.train import fit, training_arguments
-from tft.task import RESPOND, Task
+from tft.task import Task
 
 TOKENIZER_SAMPLE = 3000  # conversations; more change no merge that matters at 4,096 tokens
 
@@ -80,15 +81,13 @@ class PretrainingRows(Dataset[Row]):
         return row
 
     def _add_targets(self, row: Row, start: int, conversation: Conversation) -> None:
-        """Train on what user and assistant say, not on tool results: those cannot be guessed."""
+        """Train on the assistant's turns, as in fine-tuning: at this size it pays (docs/LOG.md)."""
         opening = self._ids("<|im_start|>")[0]
         begins = [i for i in range(start, len(row.ids)) if row.ids[i] == opening]
         ends = [*begins[1:], len(row.ids)]
-        after_call = False
         for message, begin, end in zip(conversation.messages, begins, ends, strict=True):
-            if not (message.role == "user" and after_call):
+            if message.role == "assistant":
                 row.target(begin + 3, end - 1)  # after "<|im_start|>role\n", before the last "\n"
-            after_call = message.tool_call is not None and message.tool_call.name != RESPOND
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
@@ -135,11 +134,14 @@ def pretrain(
         learning_rate=params.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=params.warmup_fraction,
-        weight_decay=params.weight_decay,
-        adam_beta2=0.95,
         logging_steps=max(1, params.steps // 150),
     )
-    history = fit(model, PretrainingRows(tokenizer, tasks, weights, draw, params), arguments)
+    history = fit(
+        model,
+        PretrainingRows(tokenizer, tasks, weights, draw, params),
+        arguments,
+        optimizer=MuonAdamW(model, params.learning_rate, params.weight_decay),
+    )
     model.to(torch.bfloat16).save_pretrained(output)
     tokenizer.save_pretrained(output)
     shutil.rmtree(checkpoints)
