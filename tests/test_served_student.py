@@ -69,7 +69,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(adapter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """An OpenAI client of a server with the models `base` and `student`, the adapter."""
-    from openai import OpenAI  # comes with vLLM
+    from openai import OpenAI
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

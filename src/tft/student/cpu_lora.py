@@ -39,7 +39,7 @@ def add_lora_linear(
     for part, down, up in zip(parts, lora_a_stacked, lora_b_stacked, strict=True):
         for slot in range(len(down)):
             product = (x @ down[slot, 0].T) @ up[slot, 0].T
-            part += product * (scale * (self.token_lora_indices == slot)[:, None])
+            part.add_(product * (scale * (self.token_lora_indices == slot)[:, None]))
 
 
 PunicaWrapperCPU.add_lora_linear = add_lora_linear
