@@ -1,0 +1,216 @@
+"""The rules experts that filter and relabel: on boats, and on real traces whose truth is known."""
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from conftest import ROOT
+
+from tft.conversation import Conversation, Message, Tool, ToolCall, assistant, user
+from tft.params import load_params
+from tft.roles import make_traces, split_corpus
+from tft.rules.evidence import collect
+from tft.rules.labels import vote
+from tft.rules.relevance import score_relevance
+from tft.task import RESPOND, Task
+
+
+def tool(name: str, description: str, required: list[str], **optional: str) -> Tool:
+    names = {**dict.fromkeys(required, "string"), **optional}
+    properties = {key: {"type": "string", "description": f"The {key}"} for key in names}
+    return Tool(
+        name, description, {"type": "object", "properties": properties, "required": required}
+    )
+
+
+TASK = Task(
+    "You lend out boats.",
+    (
+        tool(RESPOND, "Talk.", ["message"]),
+        tool("FindBoats", "Find a rowing boat at a pier", ["harbour"], colour="string"),
+        tool("RentBoat", "Rent a rowing boat for some hours", ["boat_name", "harbour", "start"]),
+    ),
+    "good or bad",
+)
+HARBOURS = ["Eastpoint", "Long Wharf", "Old Lock", "Grey Sands"]
+BOATS = ["Albatross", "Blue Heron", "Curlew", "Dunlin", "Egret", "Fulmar", "Godwit"]
+
+
+def talk(text: str) -> Message:
+    return assistant(RESPOND, {"message": text})
+
+
+def trace(index: int) -> Conversation:
+    rng = random.Random(index)
+    harbour, boat, hour = rng.choice(HARBOURS), rng.choice(BOATS), rng.randint(1, 8)
+    start = f"{12 + hour}:00"
+    # Every third time the service rents the boat out half an hour later than asked.
+    rented = f"{12 + hour}:30" if index % 3 == 0 else start
+    found = [{"boat_name": name, "harbour": harbour, "colour": "green"} for name in (boat, "Gull")]
+    booked = {"boat_name": boat, "harbour": harbour, "colour": "green", "start": rented}
+    messages = (
+        user(f"I want to row somewhere, at {harbour}."),
+        assistant("FindBoats", {"harbour": harbour}),
+        user(json.dumps(found)),
+        talk(f"The {boat} is free."),
+        user(f"Good, for {hour} pm please."),
+        talk(f"The {boat} at {harbour}, at {hour} pm?"),
+        user("Yes."),
+        assistant("RentBoat", {"boat_name": boat, "harbour": harbour, "start": start}),
+        user(json.dumps([booked])),
+        talk("It is yours."),
+    )
+    return Conversation(f"boat/{index:02}", "boats", messages)
+
+
+TRACES = [trace(index) for index in range(24)]
+FIND, OFFER, RENT = 1, 3, 7
+
+
+def decided(change: Callable[[Conversation], Conversation]) -> dict[int, ToolCall | None]:
+    """The calls voted for in trace 2 after a change, the other traces being as they are."""
+    one = change(TRACES[2])
+    evidence = collect([*TRACES[:2], one, *TRACES[3:]], TASK)
+    return {index: choice.call for index, choice in vote(one, evidence).items()}
+
+
+def true_calls(one: Conversation) -> dict[int, ToolCall]:
+    return dict(one.turns())
+
+
+def test_right_calls_stay_as_they_are() -> None:
+    evidence = collect(TRACES, TASK)
+    for one in TRACES:
+        votes = vote(one, evidence)
+        assert {index: choice.call for index, choice in votes.items()} == true_calls(one)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {FIND: ToolCall("RentBoat", dict(TRACES[2].turns())[FIND].arguments)},
+        {RENT: ToolCall("FindBoats", dict(TRACES[2].turns())[RENT].arguments)},
+        {
+            RENT: ToolCall(
+                "RentBoat", {"boat_name": "Zebra", "harbour": "Nowhere", "start": "05:00"}
+            )
+        },
+        {FIND: ToolCall(RESPOND, {"message": "Anything else?"})},
+        {RENT: ToolCall(RESPOND, {"message": "Anything else?"})},
+    ],
+    ids=["other tool", "other tool too", "other arguments", "talk", "talk too"],
+)
+def test_a_wrong_service_call_is_restored(wrong: dict[int, ToolCall]) -> None:
+    assert decided(lambda one: one.with_calls(wrong)) == true_calls(TRACES[2])
+
+
+def test_a_service_call_without_a_result_was_talk_whose_words_are_lost() -> None:
+    wrong = {OFFER: ToolCall("FindBoats", {"harbour": "Old Lock"})}
+    assert decided(lambda one: one.with_calls(wrong)) == {**true_calls(TRACES[2]), OFFER: None}
+
+
+def test_what_was_asked_for_counts_where_the_service_gave_another_time() -> None:
+    moved, lost = TRACES[3], {RENT: ToolCall(RESPOND, {"message": "Anything else?"})}
+    assert json.loads(str(moved.messages[RENT + 1].content))[0]["start"].endswith(":30")
+    evidence = collect(TRACES, TASK)
+    assert vote(moved.with_calls(lost), evidence)[RENT].call == true_calls(moved)[RENT]
+
+
+def test_the_booking_that_failed_is_told_from_what_was_said() -> None:
+    def fail(one: Conversation) -> Conversation:
+        messages = list(one.with_calls({RENT: ToolCall(RESPOND, {"message": "Bye."})}).messages)
+        messages[RENT + 1] = user("[]")
+        return replace(one, messages=tuple(messages))
+
+    assert decided(fail)[RENT] == true_calls(TRACES[2])[RENT]
+
+
+def test_calls_under_other_names_come_back_under_the_declared_ones() -> None:
+    names = {"FindBoats": "lookup", "RentBoat": "hire", RESPOND: "say", "harbour": "place",
+             "boat_name": "vessel", "start": "when", "message": "text"}  # fmt: skip
+
+    def renamed(one: Conversation) -> Conversation:
+        return one.with_calls(
+            {
+                index: ToolCall(
+                    names[call.name], {names[key]: value for key, value in call.arguments.items()}
+                )
+                for index, call in one.turns()
+            }
+        )
+
+    drifted = [renamed(one) for one in TRACES]
+    evidence = collect(drifted, TASK)
+    for one, before in zip(drifted, TRACES, strict=True):
+        votes = vote(one, evidence)
+        assert {index: choice.call for index, choice in votes.items()} == true_calls(before)
+
+
+def test_another_service_under_our_names_is_irrelevant_and_shuffled_talk_incoherent() -> None:
+    def swim(index: int) -> Conversation:
+        rng = random.Random(index)
+        messages = [
+            user("Is a lane free?"),
+            assistant("FindBoats", {"bath": f"Bath {index % 5}"}),
+            user(json.dumps([{"bath": f"Bath {index % 5}", "lanes": "8", "depth": "2 m"}])),
+            talk("Lane 8 is free."),
+            user("Thanks."),
+            talk("Bye."),
+        ]
+        rng.shuffle(messages)
+        return Conversation(f"swim/{index:02}", "baths", tuple(messages))
+
+    scores = score_relevance([*TRACES, *(swim(index) for index in range(40))], TASK)
+    for score in scores:
+        if score.conversation.startswith("boat/"):
+            assert (score.relevance, score.coherence) == (5, 5), score
+        else:
+            assert score.relevance <= 2, score
+    shuffled = [one.coherence for one in scores if one.conversation.startswith("swim/")]
+    assert sum(shuffled) / len(shuffled) < 4
+
+
+@pytest.mark.parametrize(
+    ("scenario", "names", "arguments", "unchanged"),
+    [("baseline", 1, 1, 0.99), ("noisy_labels", 0.97, 0.90, 0), ("schema_drift", 0.97, 0.90, 0)],
+)
+def test_relabelling_restores_real_traces(
+    sgd: tuple[list[Conversation], Task],
+    scenario: str,
+    names: float,
+    arguments: float,
+    unchanged: float,
+) -> None:
+    params = load_params(ROOT / "params.yaml")
+    conversations, task = sgd
+    train, _ = split_corpus(conversations, params)
+    truth = {one.id: one for one in train if one.source == params.sgd.service}
+    traces = make_traces(scenario, train, params)
+    evidence = collect(traces, task)
+    pairs = [
+        (choice, call, dict(truth[one.id].turns())[index])
+        for one in [one for one in traces if one.id in truth][:120]
+        for (index, choice), (_, call) in zip(vote(one, evidence).items(), one.turns(), strict=True)
+    ]
+    named = [choice.tool == true.name for choice, _, true in pairs]
+    service = [choice.call == true for choice, _, true in pairs if true.name != RESPOND]
+    assert sum(named) / len(named) >= names
+    assert sum(service) / len(service) >= arguments
+    assert sum(choice.call == call for choice, call, _ in pairs) / len(pairs) >= unchanged
+
+
+def test_hotels_are_told_from_restaurants(sgd: tuple[list[Conversation], Task]) -> None:
+    params = load_params(ROOT / "params.yaml")
+    conversations, task = sgd
+    train, _ = split_corpus(conversations, params)
+    traces = make_traces("trace_mixing", train, params)
+    ours = {one.id: one.source == params.sgd.service for one in traces}
+    kept = {
+        score.conversation: score.relevance >= 3 and score.coherence >= 2
+        for score in score_relevance(traces, task)
+    }
+    assert sum(kept[name] for name, own in ours.items() if own) >= 0.95 * sum(ours.values())
+    foreign = len(ours) - sum(ours.values())
+    assert sum(not kept[name] for name, own in ours.items() if not own) >= 0.95 * foreign
