@@ -137,7 +137,7 @@ def _other_moments(said: list[tuple[str, str]], pool: Pool, rng: random.Random) 
     for value, canonical in said:
         ways[canonical].add(value.lower())
         meanings[value.lower()].add(canonical)
-    replacements = {}
+    replacements: dict[str, str] = {}
     for canonical, spoken in sorted(ways.items()):
         others = pool.spellings.get(_moment(canonical) or "")
         if not others or not all(_is_distinct(one) and len(meanings[one]) == 1 for one in spoken):

@@ -85,7 +85,10 @@ def hear(text: str, today: date) -> Heard:
     dates = find_dates(rest, today)
     return Heard(
         f" {' '.join(words(text))} ",
-        [frozenset(map(int, mention.meanings)) for mention in times],
+        [
+            frozenset(found for found in mention.meanings if isinstance(found, int))
+            for mention in times
+        ],
         {str(day) for mention in dates for day in mention.meanings},
         find_numbers(blank(rest, dates)),
     )
@@ -191,7 +194,7 @@ class Evidence:
                     f"{t // 60:02}:{t % 60:02}" for times in heard.times[-1:] for t in times
                 )
                 usual = [time for time in meant if time in known]
-                self._memory[key] = (usual or meant or [None])[0]
+                self._memory[key] = next(iter([*usual, *meant]), None)
             else:
                 mentioned = [value for value in sorted(known) if heard.mentions(value)]
                 self._memory[key] = max(mentioned, key=len, default=None)
@@ -227,10 +230,10 @@ def collect(conversations: Sequence[Conversation], task: Task) -> Evidence:
     given: Counter[tuple[str, str]] = Counter()
     for call, _ in results:
         arguments = named.declared(call.arguments)
-        tool = named.tool_of_arguments(arguments)
-        if tool and required(tool) <= set(arguments):
-            calls[tool.name] += 1
-            given.update((tool.name, name) for name in arguments)
+        fitting = named.tool_of_arguments(arguments)
+        if fitting and required(fitting) <= set(arguments):
+            calls[fitting.name] += 1
+            given.update((fitting.name, name) for name in arguments)
     return Evidence(
         task,
         named.today,

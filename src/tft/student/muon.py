@@ -16,7 +16,8 @@ class MuonAdamW(torch.optim.Optimizer):
 
     def __init__(self, model: torch.nn.Module, lr: float, weight_decay: float) -> None:
         """Share out the model's parameters."""
-        hidden, rest = [], []
+        hidden: list[torch.nn.Parameter] = []
+        rest: list[torch.nn.Parameter] = []
         for name, parameter in model.named_parameters():
             (hidden if parameter.ndim == 2 and "embed" not in name else rest).append(parameter)
         self.parts = (
