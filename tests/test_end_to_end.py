@@ -104,7 +104,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.commit()
     ran = project.stages_run_by("dvc", "repro")
     assert ran == {"fetch", "split", "predict", "judge", "score", "report"} | {
-        f"traces@{scenario}" for scenario in PARAMS.scenarios
+        f"{stage}@{scenario}"
+        for stage in ("traces", "filter", "relabel", "audit")
+        for scenario in PARAMS.scenarios
     } | {f"{stage}@{cell}" for stage in ("finetune", "package") for cell in CELLS}
     project.commit()
     return project
@@ -138,7 +140,10 @@ def test_a_scenario_param_rebuilds_its_cells_and_the_table_and_nothing_else(
     project.edit_params(scenarios__schema_drift__clean_fraction=0.9)
     ran = project.stages_run_by("dvc", "repro")
 
-    own = {"traces@schema_drift", "predict"} | {
+    own = {f"{stage}@schema_drift" for stage in ("traces", "filter", "relabel")} | {
+        f"audit@{scenario}" for scenario in PARAMS.scenarios
+    }
+    own |= {"predict"} | {
         f"{stage}@schema_drift-{pipeline}"
         for stage in ("finetune", "package")
         for pipeline in PARAMS.pipelines

@@ -9,10 +9,12 @@ import pytest
 from conftest import ROOT
 
 from tft.conversation import Conversation, Message, Tool, ToolCall, assistant, user
+from tft.evaluation.audit import audit
 from tft.params import load_params
 from tft.roles import make_traces, split_corpus
 from tft.rules.evidence import collect
 from tft.rules.labels import vote
+from tft.rules.relabel import relabel
 from tft.rules.relevance import score_relevance
 from tft.task import RESPOND, Task
 
@@ -214,3 +216,43 @@ def test_hotels_are_told_from_restaurants(sgd: tuple[list[Conversation], Task]) 
     assert sum(kept[name] for name, own in ours.items() if own) >= 0.95 * sum(ours.values())
     foreign = len(ours) - sum(ours.values())
     assert sum(not kept[name] for name, own in ours.items() if not own) >= 0.95 * foreign
+
+
+def test_lost_and_foreign_words_are_composed_from_what_agents_say_elsewhere() -> None:
+    damaged = []
+    for number, one in enumerate(TRACES):
+        match number % 4:
+            case 0:
+                wrong = ToolCall("FindBoats", {"harbour": "Old Lock"})
+            case 1:
+                wrong = ToolCall(RESPOND, {"message": "A room at the Ritz in Paris costs ninety."})
+            case _:
+                wrong = dict(one.turns())[OFFER]
+        damaged.append(one.with_calls({OFFER: wrong}))
+    for one, done in zip(TRACES, relabel(damaged, TASK), strict=True):
+        assert done.conversation is not None
+        assert true_calls(done.conversation) == true_calls(one)
+
+
+def test_a_trace_with_an_undecidable_call_is_rejected_and_says_which() -> None:
+    messages = (user("Hello."), talk("Bye."), user("[]"), talk("Sorry."))
+    odd = Conversation("boat/odd", "boats", messages)
+    *fine, rejected = relabel([*TRACES, odd], TASK)
+    assert all(done.conversation for done in fine)
+    assert rejected.conversation is None
+    assert "message 1: a service with an empty result" in str(rejected.rejection)
+
+
+def test_an_audit_counts_against_the_truth_and_shares_nothing_out_of_nothing() -> None:
+    swapped = TRACES[0].with_calls({RENT: ToolCall("FindBoats", {"harbour": "Old Lock"})})
+    stranger = Conversation("swim/1", "baths", (user("A lane?"), talk("No.")))
+    decided = {
+        (swapped.id, index): (call.name, call.arguments) for index, call in TRACES[0].turns()
+    }
+    kept = {swapped.id: True, stranger.id: False}
+    result = audit([swapped, stranger], TRACES, kept, decided)
+    assert (result["kept"], result["others_rejected"]) == (1, 1)
+    assert result["tool_right"] == {"logged": 0.8, "decided": 1}
+    assert result["service_call_right"] == {"logged": 0.5, "decided": 1}
+    assert result["right_left_alone"] == 1
+    assert audit([stranger], TRACES, kept, {})["tool_right"]["logged"] is None

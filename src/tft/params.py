@@ -187,6 +187,26 @@ class Pretrain(Section):
     seed: int
 
 
+class Threshold(Section):
+    """The least relevance and coherence, each 1 to 5, that a trace needs to be kept."""
+
+    min_relevance: Annotated[int, Field(ge=1, le=5)]
+    min_coherence: Annotated[int, Field(ge=1, le=5)]
+
+
+class Filter(Section):
+    """Who scores traces, and what each scenario keeps."""
+
+    role: Literal["rules"]
+    thresholds: dict[str, Threshold]
+
+
+class Relabel(Section):
+    """Who labels traces anew."""
+
+    role: Literal["rules"]
+
+
 class Predict(Section):
     """Who decodes, and how far."""
 
@@ -219,6 +239,8 @@ class Params(Section):
     published: Published
     scenarios: dict[str, Scenario]
     students: dict[str, Student]
+    filter: Filter
+    relabel: Relabel
     pretrain: Pretrain
     predict: Predict
     judge: Judge
@@ -230,6 +252,8 @@ class Params(Section):
             raise ValueError(
                 f"student: {self.student!r} is none of students: {list(self.students)}"
             )
+        if missing := self.scenarios.keys() - self.filter.thresholds.keys():
+            raise ValueError(f"filter.thresholds: lacks the scenario {min(missing)!r}")
         if self.report.pipeline not in self.pipelines:
             raise ValueError(
                 f"report.pipeline: {self.report.pipeline!r} is none of pipelines: {self.pipelines}"

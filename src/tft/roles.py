@@ -20,6 +20,8 @@ from tft.params import (
 )
 from tft.rules.judge import JUDGE_VERSION
 from tft.rules.judge import judge as judge_by_rules
+from tft.rules.relabel import Relabelled, relabel
+from tft.rules.relevance import Relevance, score_relevance
 from tft.scenarios import baseline, low_data, noisy_labels, schema_drift, trace_mixing
 from tft.scenarios.common import of_source
 from tft.task import Task
@@ -79,6 +81,37 @@ def make_traces(name: str, pool: Sequence[Conversation], params: Params) -> list
                 return trace_mixing.build(pool, scenario, params.seed)
     except InputError as error:
         raise InputError(f"params.yaml: scenarios.{name}.{error.message}") from error
+
+
+def truth_for(name: str, pool: Sequence[Conversation], params: Params) -> list[Conversation]:
+    """The right conversations behind a scenario's own traces: what S1 trains on.
+
+    Raises:
+        InputError: no such scenario.
+    """
+    scenario = params.scenario(name)
+    if params.corpus == "published":
+        (right,) = {one.published for one in params.scenarios.values() if one.kind == "baseline"}
+        return of_source(pool, "published", f"published/{right}")
+    return of_source(pool, "source", scenario.source)
+
+
+ScoreRelevance = Callable[[Sequence[Conversation], Task], list[Relevance]]
+RelabelTraces = Callable[[Sequence[Conversation], Task], list[Relabelled]]
+
+
+def relevance_for(params: Params) -> ScoreRelevance:
+    """Who scores how far traces belong to the task."""
+    match params.filter.role:
+        case "rules":
+            return score_relevance
+
+
+def relabel_for(params: Params) -> RelabelTraces:
+    """Who labels traces anew."""
+    match params.relabel.role:
+        case "rules":
+            return relabel
 
 
 Judge = Callable[[Sequence[Turn], Task], list[Verdict]]

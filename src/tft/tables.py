@@ -85,6 +85,19 @@ SCORES = _table(
      "parse_failure": pa.bool_()},
     nullable={"predicted_tool"},
 )  # fmt: skip
+RELEVANCE = _table(
+    ("conversation",),
+    {"conversation": pa.string(), "relevance": pa.int32(), "coherence": pa.int32(),
+     "kept": pa.bool_(), "reason": pa.string()},
+    nullable=set(),
+)  # fmt: skip
+# What became of each turn of a relabelled trace; `votes` is canonical JSON, {member: call or null}.
+DECISIONS = _table(
+    ("conversation", "turn"),
+    {**TURN, "name": pa.string(), "arguments": pa.string(), "reason": pa.string(),
+     "votes": pa.string(), "kept": pa.bool_()},
+    nullable={"name", "arguments"},
+)  # fmt: skip
 
 
 @contextmanager

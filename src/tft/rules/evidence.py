@@ -126,6 +126,10 @@ class Evidence:
         renamed = {self.aliases.get(name): value for name, value in values.items()}
         return {name: value for name, value in renamed.items() if name is not None}
 
+    def renamed(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The same values under declared names; what no name stands for keeps its own."""
+        return {self.aliases.get(name, name): value for name, value in values.items()}
+
     def tool_of_result(self, items: Sequence[dict[str, Any]]) -> Tool | None:
         """The tool whose result this is: the one whose parameters, rare ones above all, it echoes.
 

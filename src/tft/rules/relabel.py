@@ -1,0 +1,83 @@
+"""Relabelling by rules: the committee's votes, new words where the old are lost or wrong."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tft.conversation import Conversation, ToolCall
+from tft.rules.evidence import collect, parameters
+from tft.rules.labels import Label, vote
+from tft.rules.phrases import Domain, compose, known_words, read
+from tft.task import RESPOND, Task
+
+
+class Decision(NamedTuple):
+    """What became of one turn, why, and who voted for what."""
+
+    turn: int
+    call: ToolCall | None
+    reason: str
+    votes: dict[str, Label | None]
+
+
+class Relabelled(NamedTuple):
+    """A conversation with its calls decided, or, where one could not be, why it is rejected."""
+
+    conversation: Conversation | None
+    decisions: list[Decision]
+    rejection: str | None
+
+
+def relabel(conversations: Sequence[Conversation], task: Task) -> list[Relabelled]:
+    """Relabel every turn of every conversation, in their order.
+
+    Calls of services are decided by `labels.vote`. A message that is lost, or by its words belongs
+    to another service, is replaced by one composed from phrases of the same traces.
+    """
+    evidence = collect(conversations, task)
+    votes = [vote(one, evidence) for one in conversations]
+    known = known_words(conversations, task)
+    spoken = [
+        read(one, voted, known, evidence) for one, voted in zip(conversations, votes, strict=True)
+    ]
+    domain = Domain(
+        (said.words, said.foreign)
+        for messages in spoken
+        for said in messages.values()
+        if said.foreign is not None
+    )
+    foreign = [
+        {index for index, said in messages.items()
+         if said.foreign is not False and (said.foreign or domain.is_foreign(said.words))}
+        for messages in spoken
+    ]  # fmt: skip
+    phrases = [
+        said.phrase
+        for messages, wrong in zip(spoken, foreign, strict=True)
+        for index, said in messages.items()
+        if index not in wrong and not any(letter.isdigit() for letter in said.phrase.template)
+    ]
+    talk = task.tool(RESPOND)
+    (argument, *_) = parameters(talk) if talk else ["message"]
+    results = []
+    for one, voted, wrong in zip(conversations, votes, foreign, strict=True):
+        calls = {index: None if index in wrong else choice.call for index, choice in voted.items()}
+        decisions = []
+        for index, choice in voted.items():
+            call, reason = calls[index], choice.reason
+            if call is None and choice.tool == RESPOND:
+                text = compose(one, index, calls, phrases, evidence)
+                reason = "of another service" if index in wrong else reason
+                call = None if text is None else ToolCall(RESPOND, {argument: text})
+                reason += "; no phrase fits" if text is None else "; composed"
+            decisions.append(Decision(index, call, reason, choice.votes))
+        lost = next((one for one in decisions if one.call is None), None)
+        results.append(
+            Relabelled(None, decisions, f"message {lost.turn}: {lost.reason}")
+            if lost
+            else Relabelled(
+                one.with_calls({one.turn: one.call for one in decisions if one.call}),
+                decisions,
+                None,
+            )
+        )
+    return results

@@ -1,0 +1,85 @@
+"""Label the traces that the filter kept anew: what the agent should have called at every turn.
+
+Reads data/filtered/SCENARIO/train.parquet and data/split/task.json. Writes the relabelled traces
+to data/relabeled/SCENARIO/train.parquet, every turn's votes, choice and reason, those of rejected
+traces too, to data/relabeled/SCENARIO/decisions.parquet, and metrics/relabel/SCENARIO.json.
+
+    python stages/relabel.py noisy_labels
+"""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from tft.conversation import canonical_json
+from tft.errors import InputError
+from tft.params import load_params
+from tft.roles import relabel_for
+from tft.tables import (
+    DECISIONS,
+    read_conversations,
+    write_conversations,
+    write_json,
+    write_rows,
+)
+from tft.task import read_task
+
+
+@click.command(help=__doc__)
+@click.argument("scenario")
+def main(scenario: str) -> None:
+    """See the module's docstring."""
+    params = load_params()
+    params.scenario(scenario)
+    traces = read_conversations(Path("data/filtered") / scenario / "train.parquet")
+    results = relabel_for(params)(traces, read_task(Path("data/split/task.json")))
+    folder = Path("data/relabeled") / scenario
+    rows = [
+        {
+            "conversation": one.id,
+            "turn": decision.turn,
+            "name": decision.call.name if decision.call else None,
+            "arguments": decision.call.arguments_json if decision.call else None,
+            "reason": decision.reason,
+            "votes": canonical_json(
+                {name: [*label] if label else None for name, label in decision.votes.items()}
+            ),
+            "kept": result.conversation is not None,
+        }
+        for one, result in zip(traces, results, strict=True)
+        for decision in result.decisions
+    ]
+    write_rows(folder / "decisions.parquet", DECISIONS, rows)
+    kept = [
+        replace(one, provenance={**one.provenance, "relabelled": changed})
+        for trace, result in zip(traces, results, strict=True)
+        if (one := result.conversation)
+        for changed in [
+            {
+                str(decision.turn): decision.reason
+                for decision, (_, call) in zip(result.decisions, trace.turns(), strict=True)
+                if decision.call != call
+            }
+        ]
+    ]
+    if not kept:
+        reasons = Counter(result.rejection for result in results).most_common(1)
+        raise InputError(
+            f"scenario {scenario!r}: no call of any trace could be decided, most often: {reasons}; "
+            f"every vote is in {folder}/decisions.parquet"
+        )
+    write_conversations(folder / "train.parquet", kept)
+    summary = {
+        "traces": len(traces),
+        "rejected": len(traces) - len(kept),
+        "turns": len(rows),
+        "decisions": dict(sorted(Counter(row["reason"] for row in rows).items())),
+    }
+    write_json(Path("metrics/relabel") / f"{scenario}.json", summary)
+    print(f"{scenario}: {len(kept)} of {len(traces)} traces relabelled, {len(rows)} turns decided")
+
+
+if __name__ == "__main__":
+    main()
