@@ -76,6 +76,20 @@ def test_a_wrong_rate_is_an_error_that_names_its_key(
         ("student", "huge", "student: 'huge' is none of students"),
         ("report.pipeline", "tft2", "report.pipeline: 'tft2' is none of pipelines"),
         ("pretrain.copy_lengths", [128], "pretrain.copy_lengths: .*at least 2"),
+        ("llm.attempts", 0, "llm.attempts: .*greater than or equal to 1"),
+        ("llm.timeout_seconds", 0, "llm.timeout_seconds: .*greater than 0"),
+        ("llm.budget", -1, "llm.budget: .*greater than or equal to 0"),
+        ("llm.budget", float("nan"), "llm.budget: "),
+        ("llm.models.glm-5.backend", "bedrock", "models.glm-5.backend: .*'openai' or 'vllm'"),
+        ("llm.models.glm-5.model", "", "models.glm-5.model: .*at least 1"),
+        ("llm.models.glm-5.base_url", "localhost:8000/v1", "base_url: .*match pattern"),
+        ("llm.models.glm-5.base_url", "http://localhost:8OOO/v1", "base_url: .*match pattern"),
+        ("llm.models.glm-5.base_url", "https://me:secret@host/v1", "base_url: .*match pattern"),
+        ("llm.models.glm-5.requests_at_once", 0, "requests_at_once: .*greater than or equal to 1"),
+        ("llm.models.glm-5.requests_per_minute", 0, "requests_per_minute: .*greater than 0"),
+        ("llm.models.glm-5.price", {"input": 1.0}, "glm-5.price.output: Field required"),
+        ("llm.models.glm-5.price", {"input": -1, "output": 1}, "glm-5.price.input: .*greater"),
+        ("llm.models.glm-5.price", {"input": 1, "output": float("inf")}, "glm-5.price.output: "),
         ("typo", 1, "typo: Extra inputs"),
     ],
 )  # fmt: skip
@@ -84,6 +98,14 @@ def test_a_wrong_value_is_an_error_that_names_its_key(
 ) -> None:
     with pytest.raises(InputError, match=message):
         load_changed(shipped, tmp_path, key, value)
+
+
+def test_a_key_in_place_of_its_variables_name_is_not_repeated(
+    shipped: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"key_variable: .*match pattern") as caught:
+        load_changed(shipped, tmp_path, "llm.models.glm-5.key_variable", "sk-secret-123")
+    assert "sk-secret-123" not in caught.value.message
 
 
 def test_floats_as_dvc_writes_them_are_floats(shipped: dict[str, Any], tmp_path: Path) -> None:

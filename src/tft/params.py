@@ -6,7 +6,7 @@ import itertools
 import os
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML, YAMLError
@@ -15,7 +15,10 @@ from tft.errors import InputError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Names = Annotated[list[str], Field(min_length=1)]
+# No user, password or query: addresses are shown in errors.
+ADDRESS = r"^https?://(\[[0-9a-fA-F:]+\]|[^\s@?#/:]+)(:\d{1,5})?(/[^\s@?#]*)?$"
 
 
 class Section(BaseModel):
@@ -227,6 +230,35 @@ class Report(Section):
     pipeline: str
 
 
+class Price(Section):
+    """What a million tokens cost."""
+
+    input: Amount
+    output: Amount
+
+
+class LlmModel(Section):
+    """A language model and where it answers."""
+
+    backend: Literal["openai", "vllm"]
+    model: Annotated[str, Field(min_length=1)]
+    base_url: Annotated[str, Field(pattern=ADDRESS)] | None = None
+    key_variable: Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    requests_at_once: Count
+    requests_per_minute: Annotated[float, Field(gt=0)] | None = None
+    price: Price | None = None
+    options: dict[str, Any] = {}
+
+
+class Llm(Section):
+    """The language models that roles may name, and how patiently and for how much to ask them."""
+
+    models: dict[str, LlmModel]
+    attempts: Count
+    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    budget: Amount | None
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -245,6 +277,7 @@ class Params(Section):
     predict: Predict
     judge: Judge
     report: Report
+    llm: Llm
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Params:
@@ -297,8 +330,10 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
             if parts[:1] == ["scenarios"]:
                 del parts[2:3]  # pydantic puts the kind of scenario, no key of the file, there
             line = f"{path}: {'.'.join(map(str, parts)) or 'as a whole'}: {problem['msg']}"
-            # What is wrong with the whole is told by the message; all of it would bury that.
-            lines.append(line + (f" (got {problem['input']!r:.80})" if parts else ""))
+            # What is wrong with the whole is told by the message; all of it would bury that. And
+            # what stands in place of a variable's name may be the key itself.
+            told = parts and parts[-1] != "key_variable"
+            lines.append(line + (f" (got {problem['input']!r:.80})" if told else ""))
         raise InputError("\n".join(lines)) from None
 
 
