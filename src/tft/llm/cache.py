@@ -1,0 +1,91 @@
+"""Answers on disk, by what was asked: an answer once received is never paid for again."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tft.conversation import canonical_json
+from tft.errors import InputError
+from tft.llm.chat import Reply, Request
+from tft.params import LlmModel, environment
+
+VERSION = 1  # to be raised when the same request would be sent or read differently
+OPENAI = "https://api.openai.com/v1"
+
+
+def address(model: LlmModel) -> str | None:
+    """Where a model is asked; None: in this process. OPENAI_BASE_URL as for OpenAI's own client."""
+    if model.backend == "vllm":
+        return None
+    return (model.base_url or environment("OPENAI_BASE_URL", OPENAI)).rstrip("/")
+
+
+def cache_key(request: Request, model: LlmModel) -> str:
+    """sha256 over everything that can change the answer, and nothing else: no name, no key.
+
+    Raises:
+        InputError: the request is not representable as JSON.
+    """
+    parts = {
+        "version": VERSION,
+        "base_url": address(model),
+        "model": model.model,
+        "options": model.options,
+        "messages": list(request.messages),
+        # As it is, because models write an object's properties in the schema's order.
+        "schema": json.dumps(request.schema, allow_nan=False),
+        "temperature": float(request.temperature),
+        "max_tokens": request.max_tokens,
+        "seed": request.seed,
+    }
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+class Cache:
+    """`answers.sqlite` in a folder: whole rows, durable when `write` returns, many processes."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the cache, or make it.
+
+        Raises:
+            InputError: the folder cannot be written, or the file is no cache.
+        """
+        self._path = folder / "answers.sqlite"
+        with self._errors_named():
+            folder.mkdir(parents=True, exist_ok=True)
+            # SQLite's defaults (rollback journal, synchronous FULL) keep what was committed
+            # through a kill and a power cut.
+            self._database = sqlite3.connect(self._path, timeout=60)
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, content TEXT NOT NULL,"
+                " prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL)"
+            )
+
+    def read(self, keys: Iterable[str]) -> dict[str, Reply]:
+        """The answers there are to these keys."""
+        query = "SELECT content, prompt_tokens, completion_tokens FROM answers WHERE key = ?"
+        with self._errors_named():
+            rows = ((key, self._database.execute(query, [key]).fetchone()) for key in keys)
+            return {key: Reply(*row) for key, row in rows if row}
+
+    def write(self, key: str, reply: Reply) -> None:
+        """Keep an answer; it is on disk when this returns.
+
+        Raises:
+            InputError: the disk is full, say.
+        """
+        row = [key, reply.content, reply.prompt_tokens, reply.completion_tokens]
+        with self._errors_named(), self._database:
+            self._database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", row)
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(
+                f"{self._path}: {error}; make it writable, or name another place in TFT_CACHE"
+            ) from error

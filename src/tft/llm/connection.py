@@ -1,0 +1,123 @@
+"""From params to a `Chat`: cache first, then each model's back end, everything in one ledger."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from tft.errors import InputError
+from tft.llm.cache import Cache, cache_key
+from tft.llm.chat import OVER_BUDGET, Outcome, Refusal, Reply, Request, Settle
+from tft.llm.ledger import Ledger
+from tft.params import Llm
+
+# Refusals of a model without a single answer between: the set-up is wrong, not the requests.
+HOPELESS = 20
+
+
+def connect(llm: Llm, folder: Path) -> "Connection":
+    """A `Chat` with the models of params.yaml, answers kept in `folder` (TFT_CACHE/llm).
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    return Connection(llm, folder)
+
+
+class Connection:
+    """A `Chat`, and the ledger of what was asked through it."""
+
+    def __init__(self, llm: Llm, folder: Path) -> None:
+        """Nothing is sent and no model is loaded before the first request needs it."""
+        self._llm = llm
+        self._cache = Cache(folder)
+        self._ledger = Ledger(llm)
+        self._engine: tuple[str, Any] | None = None
+
+    def __call__(self, requests: Sequence[Request], stage: str) -> list[Outcome]:
+        """Outcomes in the order of the requests; each is on disk before it is counted.
+
+        Raises:
+            InputError: what concerns all requests: an unknown model, no key or a wrong one, an
+                endpoint out of reach, the budget. Answers so far are kept.
+        """
+        keys = [self._key(request) for request in requests]
+        distinct = dict(zip(keys, requests, strict=True))
+        outcomes: dict[str, Outcome] = dict(self._cache.read(distinct))
+        for key, outcome in outcomes.items():
+            self._ledger.record(stage, distinct[key].model, key, outcome, bought=False)
+        missing = {key: request for key, request in distinct.items() if key not in outcomes}
+        answered = {distinct[key].model for key in outcomes}
+        refused: dict[str, list[Refusal]] = defaultdict(list)
+        with tqdm(total=len(distinct), initial=len(outcomes), desc=stage) as progress:
+
+            def settle(key: str, outcome: Outcome) -> None:
+                model = distinct[key].model
+                if isinstance(outcome, Reply):
+                    self._cache.write(key, outcome)
+                    answered.add(model)
+                self._ledger.record(stage, model, key, outcome, bought=True)
+                if isinstance(outcome, Refusal):
+                    if outcome.reason == OVER_BUDGET:
+                        return  # paid for and counted, but still to ask
+                    refused[model].append(outcome)
+                outcomes[key] = outcome
+                progress.update()
+                if model not in answered and len(refused[model]) >= HOPELESS:
+                    raise InputError(_hopeless(model, refused[model]))
+
+            self._ask(missing, settle)
+        if left := len(distinct) - len(outcomes):
+            raise InputError(
+                f"params.yaml: llm.budget: {self._ledger.spent:.4f} of {self._llm.budget} is "
+                f"spent, {stage}'s next request could exceed it; {left} of {len(distinct)} are "
+                "left. Raise llm.budget and run again: it goes on where this one stopped"
+            )
+        click.echo(
+            f"{stage}: {len(distinct)} requests, {len(distinct) - len(missing)} from the cache, "
+            f"{sum(map(len, refused.values()))} refused; cost {self._ledger.spent:.4f}, "
+            f"{self._ledger.paid:.4f} of it now"
+        )
+        return [outcomes[key] for key in keys]
+
+    def metrics(self) -> dict[str, Any]:
+        """The ledger so far, for a metrics file: equal bytes when everything is asked again."""
+        return self._ledger.metrics()
+
+    def _key(self, request: Request) -> str:
+        if request.model not in self._llm.models:
+            raise InputError(
+                f"params.yaml: llm.models has no {request.model!r}; it has: "
+                f"{', '.join(self._llm.models) or 'none'}"
+            )
+        return cache_key(request, self._llm.models[request.model])
+
+    def _ask(self, missing: Mapping[str, Request], settle: Settle) -> None:
+        by_model: dict[str, dict[str, Request]] = {}
+        for key, request in missing.items():
+            by_model.setdefault(request.model, {})[key] = request
+        local = [name for name in by_model if self._llm.models[name].backend == "vllm"]
+        remote = {name: by_model[name] for name in by_model if name not in local}
+        if remote:
+            from tft.llm.openai_api import ask_openai  # noqa: PLC0415 (slow to import)
+
+            ask_openai(remote, self._llm, self._ledger, settle)
+        for name in local:
+            from tft.llm.vllm_batch import ask_vllm, start_engine  # noqa: PLC0415
+
+            if self._engine is None or self._engine[0] != name:
+                self._engine = None  # a GPU holds one large model
+                self._engine = (name, start_engine(self._llm.models[name]))
+            model = self._llm.models[name]
+            ask_vllm(by_model[name], self._engine[1], model, self._llm.attempts, settle)
+
+
+def _hopeless(model: str, refusals: Sequence[Refusal]) -> str:
+    reasons = Counter(refusal.reason for refusal in refusals)
+    return (
+        f"params.yaml: llm.models.{model}: {len(refusals)} requests refused and none answered: "
+        f"{dict(reasons)}; the last one: {refusals[-1].detail!r}. Mend the model's settings"
+    )

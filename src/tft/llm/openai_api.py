@@ -1,0 +1,238 @@
+"""Any OpenAI-compatible endpoint: many requests at once, at a bounded rate, asked again if need be.
+
+The official client asks again after 408, 409, 429, 5xx, time-outs and cut connections, waiting
+as `Retry-After` says (seconds or date, up to two minutes, else not at all) or with a growing delay.
+Here is added what it leaves out: the rate, a deadline for a body that trickles in, bodies that are
+no completion, and answers that are empty, cut off or against their schema. `attempts` counts all.
+"""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx2
+import openai
+from aiolimiter import AsyncLimiter
+from pydantic import BaseModel, Field, ValidationError
+
+from tft.errors import InputError
+from tft.llm.cache import OPENAI, address
+from tft.llm.chat import OVER_BUDGET, Outcome, Refusal, Reply, Request, Settle, flaw
+from tft.llm.ledger import Ledger, prompt_bound
+from tft.params import Llm
+
+RESUME = "Answers so far are kept; the next run goes on where this one stopped"
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class _Completion(BaseModel):
+    """What is read of a chat completion; the client's own type takes whatever comes."""
+
+    choices: list[_Choice] = Field(min_length=1)
+    usage: _Usage | None = None
+
+
+def ask_openai(
+    requests: Mapping[str, Mapping[str, Request]], llm: Llm, ledger: Ledger, settle: Settle
+) -> None:
+    """Ask requests (by model's name, then key) and settle each as soon as its outcome is known.
+
+    Returns early, with requests not settled, where asking on could exceed the budget.
+
+    Raises:
+        InputError: what concerns all requests of a model. What was in flight is settled first.
+    """
+    endpoints = {name: _Endpoint(name, llm, ledger) for name in requests}
+    asyncio.run(_ask_all(endpoints, requests, settle))
+
+
+async def _ask_all(
+    endpoints: "Mapping[str, _Endpoint]",
+    requests: Mapping[str, Mapping[str, Request]],
+    settle: Settle,
+) -> None:
+    queues = {name: deque(waiting.items()) for name, waiting in requests.items()}
+
+    async def work(name: str, client: openai.AsyncOpenAI) -> None:
+        queue, endpoint = queues[name], endpoints[name]
+        try:
+            # Where the budget does not allow one more in flight, this worker retires. What the
+            # others bring in may cost less than was set aside, and then they go on.
+            while queue and endpoint.ledger.hold(*queue[0]):
+                key, request = queue.popleft()
+                settle(key, await endpoint.ask(client, key, request))
+        except BaseException:
+            # No more is sent, but what is in flight may be paid for already: let it come in.
+            for waiting in queues.values():
+                waiting.clear()
+            raise
+
+    async with AsyncExitStack() as stack:
+        workers = []
+        for name, endpoint in endpoints.items():
+            client = await stack.enter_async_context(endpoint.client())
+            workers += [work(name, client) for _ in range(endpoint.model.requests_at_once)]
+        for result in await asyncio.gather(*workers, return_exceptions=True):
+            if result is not None:
+                raise result
+
+
+class _Endpoint:
+    """One model of params.yaml at its address."""
+
+    def __init__(self, name: str, llm: Llm, ledger: Ledger) -> None:
+        self.name, self.llm, self.ledger = name, llm, ledger
+        self.model = llm.models[name]
+        self.address = str(address(self.model))
+        # Not None, for which the client would send OPENAI_API_KEY to wherever base_url points.
+        self._key = "no-key"
+        if llm.budget is not None and self.model.price is None:
+            raise self._error(f"llm.budget is {llm.budget}, so it needs a price, 0 if it has none")
+        if variable := self.model.key_variable:
+            self._key = os.environ.get(variable, "").strip()
+            if not (self._key.isascii() and self._key.isprintable() and self._key):
+                raise self._error(
+                    f"the environment variable {variable} holds no key; set it, or "
+                    f"llm.models.{name}.key_variable to null if none is needed"
+                )
+
+    def client(self) -> openai.AsyncOpenAI:
+        """A client that keeps to the rate, attempts of its own included, and to the deadline."""
+        seconds, rate = self.llm.timeout_seconds, self.model.requests_per_minute
+        # Evenly spaced: a bucket of a minute's requests would be spent in one burst, on every call.
+        limiter = AsyncLimiter(1, 60 / rate) if rate else None
+
+        async def keep_to_rate(_: httpx2.Request) -> None:
+            if limiter:
+                await limiter.acquire()
+
+        async def read_in_time(response: httpx2.Response) -> None:
+            # The client's time-out is for each read; servers that send blanks to keep the
+            # connection open would never meet it.
+            try:
+                async with asyncio.timeout(seconds):
+                    await response.aread()
+            except TimeoutError:
+                raise httpx2.ReadTimeout("body too slow", request=response.request) from None
+
+        hooks: dict[str, list[Any]] = {"request": [keep_to_rate], "response": [read_in_time]}
+        http = openai.DefaultAsyncHttpxClient(event_hooks=hooks)
+        return openai.AsyncOpenAI(
+            api_key=self._key, base_url=self.address, timeout=seconds, http_client=http
+        )
+
+    async def ask(self, client: openai.AsyncOpenAI, key: str, request: Request) -> Outcome:
+        """An answer that fits, or why there is none.
+
+        Raises:
+            InputError: the reason concerns all requests.
+        """
+        prompt_tokens = completion_tokens = sent = 0
+        while True:
+            patient = client.with_options(max_retries=self.llm.attempts - sent - 1)
+            body = self._body(request, sent)
+            try:
+                raw = await patient.chat.completions.with_raw_response.create(**body)
+            except openai.APIError as error:
+                reason = self._reason(error)
+                return Refusal(reason, self._told(error.message), prompt_tokens, completion_tokens)
+            sent += 1 + raw.retries_taken
+            wrong: str | None
+            try:
+                completion = _Completion.model_validate_json(raw.text)
+            except ValidationError:
+                wrong, told = "no chat completion", raw.text
+            else:
+                choice, usage = completion.choices[0], completion.usage
+                # A server that does not count is taken to have used all it could.
+                prompt_tokens += usage.prompt_tokens if usage else prompt_bound(request)
+                completion_tokens += usage.completion_tokens if usage else request.max_tokens
+                told = choice.message.refusal or choice.message.content or ""
+                if choice.message.refusal or choice.finish_reason == "content_filter":
+                    wrong, sent = "content filter", self.llm.attempts
+                else:
+                    cut_off = choice.finish_reason == "length"
+                    wrong = flaw(choice.message.content, request.schema, cut_off=cut_off)
+            if wrong is None:
+                return Reply(told, prompt_tokens, completion_tokens)
+            if sent >= self.llm.attempts:
+                return Refusal(wrong, self._told(told), prompt_tokens, completion_tokens)
+            if not self.ledger.hold(key, request, prompt_tokens, completion_tokens):
+                return Refusal(OVER_BUDGET, "", prompt_tokens, completion_tokens)
+
+    def _body(self, request: Request, attempt: int) -> dict[str, Any]:
+        # OpenAI's newer models refuse max_tokens; other servers may not know its successor.
+        bound = "max_completion_tokens" if self.address == OPENAI else "max_tokens"
+        body: dict[str, Any] = {
+            "model": self.model.model,
+            "messages": list(request.messages),
+            "temperature": request.temperature,
+            bound: request.max_tokens,
+            "extra_body": self.model.options,
+        }
+        if request.seed is not None:
+            body["seed"] = request.seed_of(attempt)
+        if request.schema is not None:
+            # Not strict, which OpenAI grants to a subset of JSON Schema only; answers are checked.
+            schema = {"name": "answer", "schema": request.schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return body
+
+    def _reason(self, error: openai.APIError) -> str:
+        """Why one request has no answer; an InputError where the reason concerns all."""
+        attempts = self.llm.attempts
+        if isinstance(error, openai.APITimeoutError):
+            problem = f"no answer within {self.llm.timeout_seconds} s in {attempts} attempts"
+            fix = "raise llm.timeout_seconds, or try later"
+        elif not isinstance(error, openai.APIStatusError):
+            told = self._told(str(error.__cause__))
+            problem = f"out of reach in {attempts} attempts ({told})"
+            fix = "mend base_url or the network"
+        else:
+            problem = f"says {self._told(error.message)!r}"  # which begins with the status
+            match error.status_code:
+                case 400 | 413 | 422:
+                    return "content filter" if error.code == "content_filter" else "bad request"
+                case 500:
+                    return "server error"  # for all one can tell, of this request
+                case 401 | 403:
+                    variable = self.model.key_variable or "the variable that key_variable names"
+                    fix = f"set {variable} to a key that is valid there"
+                case 404:
+                    fix = f"no model {self.model.model!r} there? Mend model or base_url"
+                case _ if wait := error.response.headers.get("retry-after"):
+                    fix = f"it says to come back after {wait} (seconds, or a date)"
+                case 429:
+                    fix = "lower requests_per_minute or requests_at_once, or raise llm.attempts"
+                case _:
+                    fix = "try later"
+        raise self._error(
+            f"{problem}; {fix}. Answers so far are kept, the next run goes on from there"
+        ) from None
+
+    def _error(self, problem: str) -> InputError:
+        key = self.model.key_variable or "none"
+        return InputError(
+            f"params.yaml: llm.models.{self.name}: {self.address} (key: {key}): {problem}"
+        )
+
+    def _told(self, text: str) -> str:
+        """Servers quote what they were sent; a key must not get into messages and tables."""
+        return text.replace(self._key, "***")[:500]

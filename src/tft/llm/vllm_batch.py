@@ -1,0 +1,95 @@
+"""The same in this process: a vLLM engine that answers in batches."""
+
+import itertools
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from tft.errors import InputError
+from tft.llm.chat import Refusal, Reply, Request, Settle, flaw
+from tft.params import LlmModel
+
+TEMPLATE_OPTIONS = "chat_template_kwargs"  # the name vLLM's server has for them too
+
+
+def start_engine(model: LlmModel) -> Any:
+    """A vLLM engine, `options` of the model passed on to it.
+
+    Raises:
+        InputError: vLLM is not installed.
+    """
+    # Read by vLLM when it is imported.
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    try:
+        from vllm import LLM  # noqa: PLC0415 (optional, and slow to import)
+    except ImportError as error:
+        raise InputError(
+            f"vLLM is not installed ({error}); install the extra (pip install -e '.[cpu]' or "
+            "'.[gpu]'), or choose a model of another backend in params.yaml: llm.models"
+        ) from error
+    options = {name: value for name, value in model.options.items() if name != TEMPLATE_OPTIONS}
+    return LLM(model.model, **({"seed": 0} | options))
+
+
+def ask_vllm(
+    requests: Mapping[str, Request], engine: Any, model: LlmModel, attempts: int, settle: Settle
+) -> None:
+    """Ask requests (by key), `requests_at_once` in a batch: a kill loses no more than one batch."""
+    waiting = iter(requests.items())
+    while batch := dict(itertools.islice(waiting, model.requests_at_once)):
+        tokens = dict.fromkeys(batch, (0, 0))
+        for attempt in range(attempts):
+            wrong: dict[str, tuple[str, str]] = {}
+            for key, output in _generate(batch, engine, model, attempt, settle):
+                answer = output.outputs[0]
+                prompt, completion = tokens[key]
+                tokens[key] = (
+                    prompt + len(output.prompt_token_ids),
+                    completion + len(answer.token_ids),
+                )
+                cut_off = answer.finish_reason == "length"
+                reason = flaw(answer.text, batch[key].schema, cut_off=cut_off)
+                if reason is None:
+                    settle(key, Reply(answer.text, *tokens[key]))
+                else:
+                    wrong[key] = (reason, answer.text[:300])
+            if not wrong:
+                break
+            batch = {key: batch[key] for key in wrong}
+        for key, (reason, detail) in wrong.items():
+            settle(key, Refusal(reason, detail, *tokens[key]))
+
+
+def _generate(
+    batch: Mapping[str, Request], engine: Any, model: LlmModel, attempt: int, settle: Settle
+) -> list[tuple[str, Any]]:
+    """(key, vLLM's output); a request that vLLM rejects (too long, say) is settled at once."""
+    from vllm import SamplingParams  # noqa: PLC0415
+    from vllm.exceptions import VLLMClientError  # noqa: PLC0415
+    from vllm.sampling_params import StructuredOutputsParams  # noqa: PLC0415
+
+    accepted = []
+    for key, request in batch.items():
+        sampling = SamplingParams(
+            temperature=request.temperature,
+            max_tokens=request.max_tokens,
+            seed=request.seed_of(attempt),
+            structured_outputs=(
+                None if request.schema is None else StructuredOutputsParams(json=request.schema)
+            ),
+        )
+        try:
+            engine.enqueue_chat(
+                list(request.messages),
+                sampling,
+                use_tqdm=False,
+                chat_template_kwargs=model.options.get(TEMPLATE_OPTIONS),
+            )
+        except (VLLMClientError, ValueError) as error:
+            settle(key, Refusal("bad request", str(error)[:300]))
+        else:
+            accepted.append(key)
+    # Outputs come sorted by the number that enqueueing gave them.
+    return list(zip(accepted, engine.wait_for_completion(use_tqdm=False), strict=True))
