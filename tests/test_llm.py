@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiolimiter import AsyncLimiter
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,12 +146,20 @@ def test_retry_after_is_waited_for(server: Server, tmp_path: Path) -> None:
     assert second - first >= 1
 
 
-def test_the_rate_is_kept_by_attempts_too(server: Server, tmp_path: Path) -> None:
-    server.script["q0"] = [status(500)]
-    start = time.monotonic()
-    connect(llm(server.url, requests_per_minute=600), tmp_path)(requests(4), "s")
-    assert len(server.times) == 5
-    assert server.times[-1] - start >= 0.4
+def test_the_rate_is_kept_by_attempts_too(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spaced: list[float] = []
+
+    class Limiter(AsyncLimiter):
+        async def acquire(self, amount: float = 1) -> None:
+            spaced.append(self.time_period / self.max_rate)
+            await super().acquire(amount)
+
+    monkeypatch.setattr("tft.llm.openai_api.AsyncLimiter", Limiter)
+    server.script["q0"] = [status(500), answer("")]
+    connect(llm(server.url, requests_per_minute=6000), tmp_path)(requests(4), "s")
+    assert spaced == [0.01] * len(server.sent) == [0.01] * 6
 
 
 @pytest.mark.parametrize("silent", [hang, trickle])
@@ -187,6 +196,12 @@ def test_what_is_always_wrong_is_refused_and_asked_again_by_the_next_run(
     wasted = server.completion_tokens - 2 * COMPLETION_TOKENS
     row = chat.metrics()["s"]["big"]
     assert row["completion_tokens"] == 2 * COMPLETION_TOKENS + wasted / 2
+
+
+def test_attempts_of_all_kinds_count(server: Server, tmp_path: Path) -> None:
+    server.script["q"] = [answer(""), status(500), status(500)]
+    assert texts(connect(llm(server.url), tmp_path)([request("q")], "s")) == ["server error"]
+    assert len(server.sent) == 3
 
 
 @pytest.mark.parametrize(
@@ -356,10 +371,23 @@ def test_two_models_are_asked_each_at_its_own_address(server: Server, tmp_path: 
         chat([Request("big", messages), Request("other", messages)], "s")
         assert [sent["model"] for sent in server.sent + other.sent] == ["big-1", "other-1"]
         assert list(chat.metrics()["s"]) == ["big", "other"]
-        # One wrong address stops the whole call.
-        other.default = status(401)
+        # One wrong address stops the whole call: what is in flight comes in, no more is sent.
+        refused = threading.Event()
+
+        def refuse(handler: Any) -> None:
+            status(401)(handler)
+            refused.set()
+
+        def slow(handler: Any) -> None:
+            refused.wait()
+            time.sleep(0.5)  # until the client has read it
+            answer()(handler)
+
+        other.default, server.default = refuse, slow
         with pytest.raises(InputError, match=r"llm\.models\.other"):
-            chat([Request("big", messages, seed=1), Request("other", messages, seed=1)], "s")
+            chat([*requests(9), Request("other", messages, seed=1)], "s")
+        assert len(server.sent) == 1 + 4
+        assert chat.metrics()["s"]["big"]["requests"] == 1 + 4
 
 
 RUN = """
