@@ -27,7 +27,8 @@ class Ledger:
     """Counts each answer of a stage once, at what it took when it was bought.
 
     So the metrics of a finished run repeated are the same. What this run paid is told apart, on the
-    terminal only.
+    terminal only. What a provider charges for answers lost on the way (time-outs, cut connections)
+    nobody is told, so it is in neither.
     """
 
     def __init__(self, llm: Llm) -> None:

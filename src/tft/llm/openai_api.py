@@ -24,8 +24,6 @@ from tft.llm.chat import OVER_BUDGET, Outcome, Refusal, Reply, Request, Settle, 
 from tft.llm.ledger import Ledger, prompt_bound
 from tft.params import Llm
 
-RESUME = "Answers so far are kept; the next run goes on where this one stopped"
-
 
 class _Message(BaseModel):
     content: str | None = None
