@@ -1,5 +1,6 @@
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -36,7 +37,7 @@ from tft.llm import connect
 from tft.llm.cache import cache_key
 from tft.llm.chat import Refusal, Reply, Request, flaw
 from tft.llm.ledger import prompt_bound
-from tft.llm.vllm_batch import ask_vllm
+from tft.llm.vllm_batch import ask_vllm, stop_engine
 from tft.params import Llm, LlmModel
 
 SECRET = "sk-secret-123"
@@ -533,6 +534,26 @@ def test_a_batch_is_settled_before_the_next_is_asked() -> None:
     assert texts(list(outcomes.values())) == ["a", "b"]
 
 
+@pytest.mark.usefixtures("vllm_types")
+def test_one_engine_at_a_time_is_kept_for_as_long_as_its_model_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+
+    def start(model: LlmModel) -> Engine:
+        events.append(f"start {model.model}")
+        return Engine(["a"] * 9)
+
+    monkeypatch.setattr("tft.llm.vllm_batch.start_engine", start)
+    monkeypatch.setattr("tft.llm.vllm_batch.stop_engine", lambda _: events.append("stop"))
+    models = {name: LlmModel(backend="vllm", model=name, requests_at_once=9) for name in "ab"}
+    chat = connect(Llm(models=models, attempts=1, timeout_seconds=1, budget=1), tmp_path)
+    message = {"role": "user", "content": "q"}
+    for seed, model in enumerate("aaba"):
+        chat([Request(model, (message,), seed=seed)], "s")
+    assert events == ["start a", "stop", "start b", "stop", "start a"]
+
+
 @pytest.mark.vllm
 def test_a_real_engine_answers_by_schema_and_is_asked_once(tmp_path: Path) -> None:
     choice = {"type": "object", "properties": {"x": {"enum": ["yes", "no"]}}, "required": ["x"]}
@@ -550,6 +571,9 @@ def test_a_real_engine_answers_by_schema_and_is_asked_once(tmp_path: Path) -> No
     assert json.loads(outcomes[0].content)["x"] in ("yes", "no")
     assert outcomes[1].reason == "bad request"
     assert texts(connect(params, tmp_path)([asked[0]], "s")) == texts(outcomes[:1])
+    [process] = multiprocessing.active_children()
+    stop_engine(chat._engine[1])
+    process.join()
 
 
 # --- the cache's key ---------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import click
 from tqdm import tqdm
 
 from tft.errors import InputError
+from tft.llm import vllm_batch
 from tft.llm.cache import Cache, cache_key
 from tft.llm.chat import OVER_BUDGET, Outcome, Refusal, Reply, Request, Settle
 from tft.llm.ledger import Ledger
@@ -106,13 +107,16 @@ class Connection:
 
             ask_openai(remote, self._llm, self._ledger, settle)
         for name in local:
-            from tft.llm.vllm_batch import ask_vllm, start_engine  # noqa: PLC0415
+            engine, model = self._engine_of(name), self._llm.models[name]
+            vllm_batch.ask_vllm(by_model[name], engine, model, self._llm.attempts, settle)
 
-            if self._engine is None or self._engine[0] != name:
-                self._engine = None  # a GPU holds one large model
-                self._engine = (name, start_engine(self._llm.models[name]))
-            model = self._llm.models[name]
-            ask_vllm(by_model[name], self._engine[1], model, self._llm.attempts, settle)
+    def _engine_of(self, name: str) -> Any:
+        if self._engine is None or self._engine[0] != name:
+            if self._engine is not None:
+                vllm_batch.stop_engine(self._engine[1])
+            self._engine = None
+            self._engine = (name, vllm_batch.start_engine(self._llm.models[name]))
+        return self._engine[1]
 
 
 def _hopeless(model: str, refusals: Sequence[Refusal]) -> str:

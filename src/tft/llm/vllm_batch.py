@@ -33,6 +33,11 @@ def start_engine(model: LlmModel) -> Any:
     return LLM(model.model, **({"seed": 0} | options))
 
 
+def stop_engine(engine: Any) -> None:
+    """Give back the memory: engines hold on to themselves, and a GPU holds one large model."""
+    engine.llm_engine.engine_core.shutdown()
+
+
 def ask_vllm(
     requests: Mapping[str, Request], engine: Any, model: LlmModel, attempts: int, settle: Settle
 ) -> None:
