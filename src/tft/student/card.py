@@ -74,7 +74,6 @@ def write_student_card(
     turns = sum(len(list(one.turns())) for one in conversations)
     settings = {**student.train.model_dump(), **student.lora.model_dump()}
     scores = [key for key in metrics["standard_errors"] if metrics[key] is not None]
-    serve = f"vllm serve {folder}/merged --served-model-name {name}"
     sections = [
         _filled(
             f"`{student.base}`, LoRA-tuned to answer every turn with one tool call. `adapter/` "
@@ -95,7 +94,7 @@ def write_student_card(
         _filled(
             f"On {metrics['n']} held-out turns, decoded greedily; judged by "
             f"{metrics['judged_by']}; {metrics['parse_failures']} answers held no call. Standard "
-            "errors are over conversations. What each score means: the repository's README."
+            "errors are over conversations. The scores are defined in src/tft/evaluation."
         ),
         _table(
             ["score", "mean", "standard error"],
@@ -111,11 +110,14 @@ def write_student_card(
         ),
         "## Serving",
         _filled(
-            "Give the tools in every request, and the task's description as the system message. "
-            "The server below answers with OpenAI's `tool_calls`."
+            "Give the tools in every request, and as the system message the task's description, "
+            "to the letter:"
         ),
-        f"```sh\n{serve} \\\n    --enable-auto-tool-choice --tool-call-parser hermes\n```",
-        f'In Python: `transformers.AutoModelForCausalLM.from_pretrained("{folder}/merged")`.',
+        "\n".join(f"> {line}" for line in _filled(task.description).splitlines()),
+        "From this folder, the server below answers with OpenAI's `tool_calls`:",
+        f"```sh\nvllm serve merged --served-model-name {name} \\\n"
+        "    --enable-auto-tool-choice --tool-call-parser hermes\n```",
+        'In Python: `transformers.AutoModelForCausalLM.from_pretrained("merged")`.',
         _filled(SGD_LICENCE),
     ]
     data = ModelCardData(
