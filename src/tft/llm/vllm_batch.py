@@ -30,7 +30,9 @@ def start_engine(model: LlmModel) -> Any:
             "'.[gpu]'), or choose a model of another backend in params.yaml: llm.models"
         ) from error
     options = {name: value for name, value in model.options.items() if name != TEMPLATE_OPTIONS}
-    return LLM(model.model, **({"seed": 0} | options))
+    # JSON allows any white space, and models that are unsure fill their answer with it.
+    compact = {"backend": "xgrammar", "disable_any_whitespace": True}
+    return LLM(model.model, **({"seed": 0, "structured_outputs_config": compact} | options))
 
 
 def stop_engine(engine: Any) -> None:
