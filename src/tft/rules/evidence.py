@@ -4,7 +4,6 @@ Nothing here knows a domain: tools, parameters and enumerated values come from t
 values and how often they go together from the traces themselves.
 """
 
-import json
 import math
 import re
 from collections import Counter, defaultdict
@@ -16,7 +15,15 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tft.conversation import Conversation, Message, Tool, ToolCall
-from tft.rules.facts import blank, find_dates, find_numbers, find_times, similar, words
+from tft.rules.facts import (
+    blank,
+    find_dates,
+    find_numbers,
+    find_times,
+    result_items,
+    similar,
+    words,
+)
 from tft.task import RESPOND, Task
 
 ALIKE = 0.75  # of two parameter names' letters, to count as one misspelling the other
@@ -24,16 +31,9 @@ CLOCK, DATE = re.compile(r"\d\d:\d\d"), re.compile(r"\d{4}-\d\d-\d\d")
 OVERLAP = 0.5  # of one parameter's values found among another's, to count as the same
 
 
-def result_of(message: Message | None) -> list[dict[str, Any]] | None:
+def result_of(message: Message) -> list[dict[str, Any]] | None:
     """The items of a tool's result, if the message is one: JSON in the user's place."""
-    if message is None or message.content is None:
-        return None
-    try:
-        content = json.loads(message.content)
-    except ValueError:
-        return None
-    items = content if isinstance(content, list) else [content]
-    return items if all(isinstance(item, dict) for item in items) else None
+    return None if message.content is None else result_items(message.content)
 
 
 def followed_by(conversation: Conversation, index: int) -> list[dict[str, Any]] | None:
@@ -109,7 +109,7 @@ class Evidence:
         today: the day on which "tomorrow" is said: the earliest date in the traces.
         frequency: share of the results with a given field (under its declared name).
         usual: share of a tool's calls that give a parameter.
-        values: every value that results and calls hold of a parameter.
+        values: every value that schemas and results hold of a parameter.
         aliases: declared parameter of each other name that calls and results use.
     """
 
@@ -220,32 +220,34 @@ def collect(conversations: Sequence[Conversation], task: Task) -> Evidence:
         if (items := followed_by(one, index))
     ]
     aliases = _aliases(task, results)
-    named = Evidence(task, _today(conversations), {}, {}, defaultdict(set), aliases)
-    for tool in services(task):
-        for name, schema in parameters(tool).items():
-            named.values[name].update(map(str, schema.get("enum", [])))
-    frequency: Counter[str] = Counter()
-    for _, items in results:
-        frequency.update(named.declared(items[0]).keys())
-        for item in items:
-            for name, value in named.declared(item).items():
-                named.values[name].add(str(value))
+    evidence = Evidence(task, _today(conversations), {}, {}, _enumerated(task), aliases)
+    fields: Counter[str] = Counter()
     calls: Counter[str] = Counter()
     given: Counter[tuple[str, str]] = Counter()
-    for call, _ in results:
-        arguments = named.declared(call.arguments)
-        fitting = named.tool_of_arguments(arguments)
-        if fitting and required(fitting) <= set(arguments):
-            calls[fitting.name] += 1
-            given.update((fitting.name, name) for name in arguments)
-    return Evidence(
-        task,
-        named.today,
-        {name: count / len(results) for name, count in frequency.items()},
-        {(tool, name): count / calls[tool] for (tool, name), count in given.items()},
-        dict(named.values),
-        aliases,
+    for call, items in results:
+        fields.update(evidence.declared(items[0]).keys())
+        for item in items:
+            for name, value in evidence.declared(item).items():
+                evidence.values[name].add(str(value))
+        arguments = evidence.declared(call.arguments)
+        tool = evidence.tool_of_arguments(arguments)
+        if tool and required(tool) <= set(arguments):
+            calls[tool.name] += 1
+            given.update((tool.name, name) for name in arguments)
+    evidence.frequency.update({name: count / len(results) for name, count in fields.items()})
+    evidence.usual.update(
+        {(tool, name): count / calls[tool] for (tool, name), count in given.items()}
     )
+    return evidence
+
+
+def _enumerated(task: Task) -> defaultdict[str, set[str]]:
+    """The values that the schemas of services list, by parameter."""
+    values: defaultdict[str, set[str]] = defaultdict(set)
+    for tool in services(task):
+        for name, schema in parameters(tool).items():
+            values[name].update(map(str, schema.get("enum", [])))
+    return values
 
 
 def _today(conversations: Sequence[Conversation]) -> date:
@@ -255,7 +257,7 @@ def _today(conversations: Sequence[Conversation]) -> date:
         for message in one.messages
         for item in (result_of(message) or [])
         for value in item.values()
-        if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)
+        if isinstance(value, str) and DATE.fullmatch(value)
     ]
     return date.fromisoformat(min(found)) if found else date.today()
 
@@ -269,11 +271,8 @@ def _aliases(
     most values of the unknown name are values of the declared one; the names are spelt alike.
     """
     known = {name for tool in services(task) for name in parameters(tool)}
-    values: dict[str, set[str]] = defaultdict(set)
+    values = _enumerated(task)
     echoes: dict[str, Counter[str]] = defaultdict(Counter)
-    for tool in services(task):
-        for name, schema in parameters(tool).items():
-            values[name] |= {str(value) for value in schema.get("enum", [])}
     for call, items in results:
         for name, value in call.arguments.items():
             values[name].add(str(value))

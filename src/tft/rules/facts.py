@@ -4,13 +4,14 @@ Dates and times come as sets of candidates, because text is ambiguous: "6" may b
 evening, "the 5th" this month or the next. Two mentions agree when their candidates meet.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from difflib import SequenceMatcher
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dateutil.relativedelta import relativedelta
 
@@ -38,6 +39,20 @@ class Mention(NamedTuple):
     start: int
     end: int
     meanings: frozenset[date] | frozenset[int]
+
+
+@lru_cache(maxsize=100_000)
+def result_items(text: str) -> list[dict[str, Any]] | None:
+    """The items of a tool's result, if the text is one: a JSON object or a list of them.
+
+    Not to be changed: equal texts share one answer.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    items = value if isinstance(value, list) else [value]
+    return items if all(isinstance(item, dict) for item in items) else None
 
 
 def words(text: str) -> list[str]:

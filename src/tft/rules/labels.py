@@ -148,31 +148,19 @@ def _decide(
                 None, None, votes, "a service with an empty result, and nothing tells which"
             )
         tool = named[0]
-    if (
-        schema
-        and schema.tool == tool
-        and _stands(logged, hindsight.arguments, one, index, evidence)
-    ):
+    echoed = hindsight.arguments
+    if schema and schema.tool == tool and _stands(logged, echoed, one, index, evidence):
         same = tool == call.name and logged == call.arguments
         reason = "as logged" if same else "as logged, under its declared names"
         return Vote(tool, ToolCall(tool, logged), votes, reason)
-    spoken = {
-        name: evidence.spoken_last(name, one, index)
-        for name in parameters(_known(evidence.task, tool))
-    }
-    arguments = _rebuilt(tool, hindsight.arguments, spoken, one, index, evidence)
-    missing = required(_known(evidence.task, tool)) - set(arguments)
-    if missing:
+    declared = evidence.task.tool(tool)
+    assert declared is not None
+    arguments = _rebuilt(declared, echoed, one, index, evidence)
+    if missing := required(declared) - set(arguments):
         return Vote(tool, None, votes, f"nothing tells {', '.join(sorted(missing))} of {tool}")
     return Vote(
         tool, ToolCall(tool, arguments), votes, "arguments from the result and from what was said"
     )
-
-
-def _known(task: Task, name: str) -> Tool:
-    tool = task.tool(name)
-    assert tool is not None
-    return tool
 
 
 def _stands(
@@ -196,34 +184,28 @@ def _stands(
 
 
 def _rebuilt(
-    tool: str,
-    echoed: dict[str, Any],
-    spoken: dict[str, str | None],
-    one: Conversation,
-    index: int,
-    evidence: Evidence,
+    tool: Tool, echoed: dict[str, Any], one: Conversation, index: int, evidence: Evidence
 ) -> dict[str, Any]:
     """The arguments that result and conversation tell, the result first.
 
-    A value of the result that nobody spoke of gives way to one that was (a service may book the
-    next free table at another time). Optional parameters only where they are usual or spoken of.
+    A time in the result that nobody spoke of gives way to one that was (a service may book the next
+    free table). Optional parameters only where they are usual or spoken of.
     """
     arguments = {}
-    schema = _known(evidence.task, tool)
-    for name in parameters(schema):
-        value, heard = echoed.get(name), spoken[name]
-        asked = value is not None and evidence.asked_for(name, value, one, index)
-        if (
-            name not in required(schema)
-            and evidence.usual.get((tool, name), 0) < USUAL
-            and not asked
-        ):
+    for name in parameters(tool):
+        value = echoed.get(name)
+        expected = name in required(tool) or evidence.usual.get((tool.name, name), 0) >= USUAL
+        if not expected and (value is None or not evidence.asked_for(name, value, one, index)):
             continue
-        if value is not None and (heard is None or evidence.spoken_of(name, value, one, index)):
-            arguments[name] = value
-        elif heard is not None and (value is None or evidence.is_clock(name)):
-            arguments[name] = heard
-        elif value is not None:
+        heard = evidence.spoken_last(name, one, index)
+        moved = (
+            heard is not None
+            and evidence.is_clock(name)
+            and not evidence.spoken_of(name, value, one, index)
+        )
+        if value is None or moved:
+            value = heard
+        if value is not None:
             arguments[name] = value
     return arguments
 

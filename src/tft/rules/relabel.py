@@ -46,10 +46,13 @@ def relabel(conversations: Sequence[Conversation], task: Task) -> list[Relabelle
         if said.foreign is not None
     )
     foreign = [
-        {index for index, said in messages.items()
-         if said.foreign is not False and (said.foreign or domain.is_foreign(said.words))}
+        {
+            index
+            for index, said in messages.items()
+            if said.foreign or (said.foreign is None and domain.is_foreign(said.words))
+        }
         for messages in spoken
-    ]  # fmt: skip
+    ]
     phrases = [
         said.phrase
         for messages, wrong in zip(spoken, foreign, strict=True)
@@ -70,14 +73,11 @@ def relabel(conversations: Sequence[Conversation], task: Task) -> list[Relabelle
                 call = None if text is None else ToolCall(RESPOND, {argument: text})
                 reason += "; no phrase fits" if text is None else "; composed"
             decisions.append(Decision(index, call, reason, choice.votes))
-        lost = next((one for one in decisions if one.call is None), None)
-        results.append(
-            Relabelled(None, decisions, f"message {lost.turn}: {lost.reason}")
-            if lost
-            else Relabelled(
-                one.with_calls({one.turn: one.call for one in decisions if one.call}),
-                decisions,
-                None,
-            )
-        )
+        lost = next((decision for decision in decisions if decision.call is None), None)
+        if lost:
+            rejection = f"message {lost.turn}: {lost.reason}"
+            results.append(Relabelled(None, decisions, rejection))
+        else:
+            decided = {decision.turn: decision.call for decision in decisions if decision.call}
+            results.append(Relabelled(one.with_calls(decided), decisions, None))
     return results

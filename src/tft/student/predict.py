@@ -6,7 +6,6 @@ can change the answer, so only adapters that changed are asked again.
 
 import hashlib
 import importlib.metadata
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from tft.conversation import Conversation, ParseError, canonical_json
+from tft.engine import start_vllm
 from tft.errors import InputError
 from tft.params import Predict, Student
 from tft.student.checkpoint import fingerprint
@@ -144,17 +144,6 @@ def start_engine(student: Student, longest: int, params: Predict, **changes: Any
     Raises:
         InputError: vLLM is not installed.
     """
-    # Read by vLLM when it is imported. 2 GiB of KV cache hold the tiny student's test set.
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    try:
-        from vllm import LLM  # noqa: PLC0415 (optional, and slow to import)
-    except ImportError as error:
-        raise InputError(
-            f"vLLM is not installed ({error}); install the extra (pip install -e '.[cpu]' or "
-            "'.[gpu]'), or set predict.backend: transformers"
-        ) from error
     options = {
         "max_model_len": longest + params.max_new_tokens,
         "dtype": "bfloat16",
@@ -166,7 +155,8 @@ def start_engine(student: Student, longest: int, params: Predict, **changes: Any
     }
     if not torch.cuda.is_available():
         options["worker_extension_cls"] = "tft.student.cpu_lora.Extension"
-    return LLM(student.base, **(options | changes))
+    otherwise = "set predict.backend: transformers"
+    return start_vllm(student.base, otherwise, **(options | changes))
 
 
 def ask_engine(
