@@ -7,6 +7,7 @@ from functools import partial
 from tft.conversation import Conversation, Turn, Verdict
 from tft.corpus.published import read_published, split_published
 from tft.corpus.sgd import read_sgd, split_sgd
+from tft.curated import Relabelled, Relevance
 from tft.errors import InputError
 from tft.params import (
     Baseline,
@@ -20,8 +21,8 @@ from tft.params import (
 )
 from tft.rules.judge import JUDGE_VERSION
 from tft.rules.judge import judge as judge_by_rules
-from tft.rules.relabel import Relabelled, relabel
-from tft.rules.relevance import Relevance, score_relevance
+from tft.rules.relabel import relabel
+from tft.rules.relevance import score_relevance
 from tft.scenarios import baseline, low_data, noisy_labels, schema_drift, trace_mixing
 from tft.scenarios.common import of_source
 from tft.task import Task

@@ -1,30 +1,13 @@
 """Relabelling by rules: the committee's votes, new words where the old are lost or wrong."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from tft.conversation import Conversation, ToolCall
+from tft.curated import Decision, Relabelled
 from tft.rules.evidence import collect, parameters
-from tft.rules.labels import Label, vote
+from tft.rules.labels import vote
 from tft.rules.phrases import Domain, compose, known_words, read
 from tft.task import RESPOND, Task
-
-
-class Decision(NamedTuple):
-    """What became of one turn, why, and who voted for what."""
-
-    turn: int
-    call: ToolCall | None
-    reason: str
-    votes: dict[str, Label | None]
-
-
-class Relabelled(NamedTuple):
-    """A conversation with its calls decided, or, where one could not be, why it is rejected."""
-
-    conversation: Conversation | None
-    decisions: list[Decision]
-    rejection: str | None
 
 
 def relabel(conversations: Sequence[Conversation], task: Task) -> list[Relabelled]:

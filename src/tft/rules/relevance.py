@@ -1,9 +1,9 @@
 """Relevance and coherence of traces, by rules: does one belong to the task, and make sense."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from tft.conversation import Conversation
+from tft.curated import Relevance
 from tft.rules.evidence import (
     Evidence,
     collect,
@@ -16,15 +16,6 @@ from tft.rules.facts import words
 from tft.task import Task
 
 COMMON = 4  # letters of the longest words that say nothing about a domain
-
-
-class Relevance(NamedTuple):
-    """Scores of one trace from 1 (not at all) to 5, and what they rest on."""
-
-    conversation: str
-    relevance: int
-    coherence: int
-    reason: str
 
 
 def score_relevance(conversations: Sequence[Conversation], task: Task) -> list[Relevance]:

@@ -1,0 +1,77 @@
+"""What curation says of traces and makes of them: scores, labels, plans and drafts.
+
+Rules experts and language models give the same records, so the stages do not know who played a
+role.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tft.conversation import Conversation, ToolCall
+
+
+class Relevance(NamedTuple):
+    """Scores of one trace from 1 (not at all) to 5, and what they rest on.
+
+    0 and 0 is a trace that nobody scored, `reason` says why: it reaches no threshold.
+    """
+
+    conversation: str
+    relevance: int
+    coherence: int
+    reason: str
+
+
+class Label(NamedTuple):
+    """What a member of the committee makes of one turn.
+
+    An argument that a rule knows nothing about is left out.
+    """
+
+    tool: str
+    arguments: dict[str, Any]
+
+
+class Decision(NamedTuple):
+    """What became of one turn, why, and who voted for what."""
+
+    turn: int
+    call: ToolCall | None
+    reason: str
+    votes: dict[str, Label | None]
+
+
+class Relabelled(NamedTuple):
+    """A conversation with its calls decided, or, where one could not be, why it is rejected."""
+
+    conversation: Conversation | None
+    decisions: list[Decision]
+    rejection: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One conversation to generate.
+
+    Attributes:
+        id: of the conversation that comes of it.
+        exemplars: relabelled traces to write another one like.
+        context: traces as they were logged, for what users ask and services know; their calls may
+            be wrong.
+        mutations: for each list of topics in params, the topic drawn.
+        seed: of all that is random about it.
+    """
+
+    id: str
+    exemplars: tuple[Conversation, ...]
+    context: tuple[Conversation, ...]
+    mutations: dict[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+
+class Draft(NamedTuple):
+    """What came of a plan: a conversation, not yet validated, or the reason why there is none."""
+
+    plan: Plan
+    conversation: Conversation | None
+    rejection: str | None
