@@ -20,7 +20,7 @@ JOINTS = [" ", " ", " ", " ", " ", " & ", "-", " of ", " the ", " de "]
 
 
 def invented_value(rng: random.Random) -> str:
-    """A name nobody bears: one to four words of made-up syllables, now and then with a number."""
+    """A name nobody bears: one to four words of made-up syllables, some with a number or twice."""
     words = []
     for _ in range(rng.choices([1, 2, 3, 4], [30, 40, 20, 10])[0]):
         syllables = rng.choices([1, 2, 3], [25, 55, 20])[0]
@@ -30,6 +30,8 @@ def invented_value(rng: random.Random) -> str:
         words.append(word.capitalize() + ("'s" if rng.random() < 0.05 else ""))
     if rng.random() < 0.08:
         words.insert(rng.choice([0, len(words)]), str(rng.randint(1, 999)))
+    if rng.random() < 0.08:  # as in "Bora Bora": where a word comes twice, a copy may go in circles
+        words.insert(1, words[0])
     name = words[0]
     for word in words[1:]:
         name += rng.choice(JOINTS) + word
@@ -142,7 +144,7 @@ def _other_moments(said: list[tuple[str, str]], pool: Pool, rng: random.Random) 
         others = pool.spellings.get(_moment(canonical) or "")
         if not others or not all(_is_distinct(one) and len(meanings[one]) == 1 for one in spoken):
             continue
-        moment = rng.choice([moment for moment, said in others.items() for _ in said])
+        moment = rng.choices(list(others), [len(said) for said in others.values()])[0]
         replacements |= {one: rng.choice(others[moment]) for one in sorted(spoken)}
         replacements[canonical] = moment
     return replacements

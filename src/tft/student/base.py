@@ -26,6 +26,7 @@ WORDS = (
 ROPE_THETA = 1e6  # Qwen3's
 SLOW_ANGLE = 5e-4  # radians a token: half a radian in a thousand tokens
 FAST_PAIRS = 3
+BEFORE = 4  # of the slow pairs that match the token before the current one
 COPY_STRENGTH = 3.0  # of what is copied, against the token itself
 
 
@@ -75,14 +76,17 @@ def random_model(tokenizer: PreTrainedTokenizerFast, **shape: int) -> Qwen3ForCa
 
 @torch.no_grad()
 def wire_copying(model: Qwen3ForCausalLM) -> None:
-    """Start from an induction circuit instead of hoping for one: [A] [B] ... [A] -> [B].
+    """Start from an induction circuit instead of hoping for one: [A] [B] [C] ... [A] [B] -> [C].
 
     Copying rests on two attention layers (Olsson et al. 2022, https://arxiv.org/abs/2209.11895): in
-    the first, a head writes each token's predecessor beside it; in the second, heads look for the
+    the first, heads write each token's predecessors beside it; in the second, heads look for the
     place whose predecessor is the current token, and output what stands there. It emerges late
     because neither half pays without the other. Here layers 0 and 1 are initialised to it, and
     training keeps what it can use: on random repeated spans of 128 tokens the loss falls from 5.8
     to 0.8 nats in 0.1 M tokens, where an ordinary initialisation is still at 8.3 after 0.8 M.
+
+    Where the current token stands in several places ("Bora Bora Grill"), the token before it
+    decides: the match counts it too, for less, because a copy's beginning has another one before.
     """
     config = model.config
     size, head = config.hidden_size, config.head_dim
@@ -94,29 +98,45 @@ def wire_copying(model: Qwen3ForCausalLM) -> None:
     slow += [i + head // 2 for i in slow]
 
     # Orthogonal directions: one that all embeddings share, by which a head can ask for a position
-    # whatever the content; what is read of a token; where its successor keeps a note of it.
+    # whatever the content; what is read of a token; where its successor and the next one keep a
+    # note of it.
     basis = torch.linalg.qr(torch.randn(size, size))[0]
-    common, read, note = basis[:, 0], basis[:, 1 : 1 + len(slow)], basis[:, -len(slow) :]
+    common, read, *notes = basis[:, : 1 + 3 * len(slow)].split([1, *[len(slow)] * 3], dim=1)
     embeddings = model.model.embed_tokens.weight
     embeddings.normal_(0, size**-0.5)
-    embeddings += (1 - embeddings @ common)[:, None] * common
+    embeddings += (1 - embeddings @ common) * common.T
 
     first, second = (layer.self_attn for layer in model.model.layers[:2])
-    # The fast pairs tell neighbours apart; a key turned ahead by one token meets the next query.
-    query, key = torch.zeros(2, head)
-    query[:FAST_PAIRS] = 1
-    key[: head // 2] = query[: head // 2] * angles.cos()
-    key[head // 2 :] = query[: head // 2] * angles.sin()
-    first.q_proj.weight[: groups * head] = query.repeat(groups)[:, None] * common
-    first.k_proj.weight[:head] = key[:, None] * common
-    first.v_proj.weight[:head] = 0
-    first.v_proj.weight[: len(slow)] = read.T
-    written = torch.zeros(size, head)
-    written[:, : len(slow)] = note
-    first.o_proj.weight[:, : groups * head] = written.repeat(1, groups) / groups
+    for index, note in enumerate(notes):
+        # The fast pairs tell neighbours apart; a key turned ahead by one token (two for the second
+        # note) meets the next query (the one after).
+        query, key = torch.zeros(2, head)
+        query[:FAST_PAIRS] = 1
+        ahead = (index + 1) * angles
+        key[: head // 2] = query[: head // 2] * ahead.cos()
+        key[head // 2 :] = query[: head // 2] * ahead.sin()
+        value, written = torch.zeros(head, size), torch.zeros(size, head)
+        value[: len(slow)] = read.T
+        written[:, : len(slow)] = note
+        heads = slice(index * groups * head, (index + 1) * groups * head)
+        keys = slice(index * head, (index + 1) * head)
+        first.q_proj.weight[heads] = query.repeat(groups)[:, None] * common.T
+        first.k_proj.weight[keys] = key[:, None] * common.T
+        first.v_proj.weight[keys] = value
+        first.o_proj.weight[:, heads] = written.repeat(1, groups) / groups
 
-    second.q_proj.weight.zero_().view(-1, head, size)[:, slow] = read.T
-    second.k_proj.weight.zero_().view(-1, head, size)[:, slow] = note.T
+    # What the second layer matches: the current token, in most of the slow dimensions, and its
+    # predecessor. Notes are longer than what they were taken from, by the norm before layer 0.
+    pairs = len(slow) // 2
+    current = [i for i, at in enumerate(slow) if at % (head // 2) >= head // 2 - pairs + BEFORE]
+    before = [i for i in range(len(slow)) if i not in current]
+    length = size**0.5 / embeddings.norm(dim=1).mean()
+    queries = second.q_proj.weight.zero_().view(-1, head, size)
+    keys_of = second.k_proj.weight.zero_().view(-1, head, size)
+    for matched, asked, found in ((current, read, notes[0]), (before, notes[0] / length, notes[1])):
+        at = [slow[i] for i in matched]
+        queries[:, at] = asked.T[matched]
+        keys_of[:, at] = found.T[matched]
     second.q_norm.weight.fill_(2.0)  # a match outweighs a thousand chance similarities
     for index in range(config.num_key_value_heads):
         content = torch.linalg.qr(torch.randn(size, head))[0]

@@ -1,20 +1,28 @@
 """Sequences that teach copying: random spans of tokens that come again."""
 
 import random
+from collections.abc import Sequence
 
 from tft.student.pack import Row
+
+SMALL_POOL = 0.5  # share of sequences drawn from few tokens, each of which comes many times
+REPEATED = 0.05  # share of tokens that the next one repeats, as in "Bora Bora"
 
 
 def add_copying(row: Row, length: int, tokens: range, rng: random.Random) -> None:
     """Append one sequence of `length` random tokens in which spans of earlier ones are repeated.
 
-    The targets are the repeated tokens but for the first of each span, which nothing announces. The
+    The targets are the repeated tokens but for the first of each span, which nothing announces. In
+    a sequence drawn from few tokens, a copy goes on where more than the last token matches. The
     sequence sees nothing else in the row.
     """
-    ids = rng.choices(tokens, k=length // 3)
+    pool: Sequence[int] = tokens
+    if rng.random() < SMALL_POOL:
+        pool = rng.sample(tokens, min(len(tokens), max(8, round(length ** rng.uniform(0.5, 1)))))
+    ids = _drawn(pool, length // 3, rng)
     targets = []
     while len(ids) < length:
-        ids += rng.choices(tokens, k=rng.randint(0, 4))
+        ids += _drawn(pool, rng.randint(0, 4), rng)
         span = rng.randint(2, 10)
         source = rng.randrange(len(ids) - span)
         targets.append((len(ids) + 1, len(ids) + span))
@@ -22,3 +30,10 @@ def add_copying(row: Row, length: int, tokens: range, rng: random.Random) -> Non
     start = row.add(ids, 0, [])
     for begin, end in targets:
         row.target(start + begin, start + end)
+
+
+def _drawn(pool: Sequence[int], number: int, rng: random.Random) -> list[int]:
+    ids: list[int] = []
+    while len(ids) < number:
+        ids.append(ids[-1] if ids and rng.random() < REPEATED else rng.choice(pool))
+    return ids
