@@ -200,14 +200,46 @@ class Threshold(Section):
 class Filter(Section):
     """Who scores traces, and what each scenario keeps."""
 
-    role: Literal["rules"]
+    role: Literal["rules", "llm"]
+    model: str
+    max_tokens: Count
     thresholds: dict[str, Threshold]
 
 
 class Relabel(Section):
-    """Who labels traces anew."""
+    """Who labels traces anew: the committee, and the arbiter where its members disagree."""
 
-    role: Literal["rules"]
+    role: Literal["rules", "llm"]
+    committee: Names
+    arbiter: str
+    temperature: Amount
+    max_tokens: Count
+
+
+class Validation(Section):
+    """What a generated conversation must keep to."""
+
+    max_characters: Count
+    max_similarity_to_seeds: Fraction
+    max_similarity_among: Fraction
+    max_similarity_to_tests: Fraction
+
+
+class Synthesize(Section):
+    """Who generates conversations, from what, and how many."""
+
+    role: Literal["rules", "llm"]
+    model: str
+    temperature: Amount
+    max_tokens: Count
+    seeds: dict[str, Count]
+    exemplars: Count
+    context: Annotated[int, Field(ge=0)]
+    target: Count
+    batch: Count
+    rounds: Count
+    mutations: dict[str, Names]
+    validation: Validation
 
 
 class Predict(Section):
@@ -273,6 +305,7 @@ class Params(Section):
     students: dict[str, Student]
     filter: Filter
     relabel: Relabel
+    synthesize: Synthesize
     pretrain: Pretrain
     predict: Predict
     judge: Judge
@@ -285,8 +318,20 @@ class Params(Section):
             raise ValueError(
                 f"student: {self.student!r} is none of students: {list(self.students)}"
             )
-        if missing := self.scenarios.keys() - self.filter.thresholds.keys():
-            raise ValueError(f"filter.thresholds: lacks the scenario {min(missing)!r}")
+        for key, given in (
+            ("filter.thresholds", self.filter.thresholds),
+            ("synthesize.seeds", self.synthesize.seeds),
+        ):
+            if missing := self.scenarios.keys() - given.keys():
+                raise ValueError(f"{key}: lacks the scenario {min(missing)!r}")
+        for key, model in (
+            ("filter.model", self.filter.model),
+            *(("relabel.committee", member) for member in self.relabel.committee),
+            ("relabel.arbiter", self.relabel.arbiter),
+            ("synthesize.model", self.synthesize.model),
+        ):
+            if model not in self.llm.models:
+                raise ValueError(f"{key}: {model!r} is none of llm.models: {list(self.llm.models)}")
         if self.report.pipeline not in self.pipelines:
             raise ValueError(
                 f"report.pipeline: {self.report.pipeline!r} is none of pipelines: {self.pipelines}"

@@ -99,6 +99,17 @@ DECISIONS = _table(
     nullable={"name", "arguments"},
 )  # fmt: skip
 
+# Every conversation that was generated, or should have been, with what it was generated from
+# (`exemplars`, `context`: canonical JSON lists of conversation ids; `mutations`: {list: topic}).
+# `messages` are those of a rejected one, null where the answer was none; a kept one is in train.
+DRAFTS = _table(
+    ("conversation",),
+    {"conversation": pa.string(), "exemplars": pa.string(), "context": pa.string(),
+     "mutations": pa.string(), "kept": pa.bool_(), "reason": pa.string(),
+     "messages": pa.list_(MESSAGE)},
+    nullable={"messages"},
+)  # fmt: skip
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -223,22 +234,24 @@ def _prediction(row: Mapping[str, Any]) -> ToolCall | ParseError:
     return ToolCall(row["name"], json.loads(row["arguments"]))
 
 
+def message_rows(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """Messages as a column of type MESSAGE holds them."""
+    return [
+        {
+            "role": message.role,
+            "content": message.content,
+            "name": message.tool_call and message.tool_call.name,
+            "arguments": message.tool_call and message.tool_call.arguments_json,
+        }
+        for message in messages
+    ]
+
+
 def _to_row(conversation: Conversation) -> dict[str, Any]:
-    messages = []
-    for message in conversation.messages:
-        call = message.tool_call
-        messages.append(
-            {
-                "role": message.role,
-                "content": message.content,
-                "name": call and call.name,
-                "arguments": call and call.arguments_json,
-            }
-        )
     return {
         "id": conversation.id,
         "source": conversation.source,
-        "messages": messages,
+        "messages": message_rows(conversation.messages),
         "provenance": canonical_json(conversation.provenance),
     }
 
