@@ -96,6 +96,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         scenarios__schema_drift__traces=4, scenarios__schema_drift__other_traces=4,
         scenarios__low_data__traces=3,
         scenarios__trace_mixing__traces=2, scenarios__trace_mixing__other_traces=4,
+        synthesize__target=6, synthesize__batch=32,
         students__tiny__train__epochs=1, predict__max_new_tokens=32,
     )  # fmt: skip
     project.run("git", "init", "--quiet")
@@ -105,7 +106,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     ran = project.stages_run_by("dvc", "repro")
     assert ran == {"fetch", "split", "predict", "judge", "score", "report"} | {
         f"{stage}@{scenario}"
-        for stage in ("traces", "filter", "relabel", "audit")
+        for stage in ("traces", "filter", "relabel", "synthesize", "audit")
         for scenario in PARAMS.scenarios
     } | {f"{stage}@{cell}" for stage in ("finetune", "package") for cell in CELLS}
     project.commit()
@@ -140,7 +141,7 @@ def test_a_scenario_param_rebuilds_its_cells_and_the_table_and_nothing_else(
     project.edit_params(scenarios__schema_drift__clean_fraction=0.9)
     ran = project.stages_run_by("dvc", "repro")
 
-    own = {f"{stage}@schema_drift" for stage in ("traces", "filter", "relabel")} | {
+    own = {f"{stage}@schema_drift" for stage in ("traces", "filter", "relabel", "synthesize")} | {
         f"audit@{scenario}" for scenario in PARAMS.scenarios
     }
     own |= {"predict"} | {

@@ -3,11 +3,12 @@
 import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from tft.conversation import Conversation, Turn, Verdict
 from tft.corpus.published import read_published, split_published
 from tft.corpus.sgd import read_sgd, split_sgd
-from tft.curated import Relabelled, Relevance
+from tft.curated import Draft, Plan, Relabelled, Relevance
 from tft.errors import InputError
 from tft.params import (
     Baseline,
@@ -23,6 +24,7 @@ from tft.rules.judge import JUDGE_VERSION
 from tft.rules.judge import judge as judge_by_rules
 from tft.rules.relabel import relabel
 from tft.rules.relevance import score_relevance
+from tft.rules.synthesize import synthesizer
 from tft.scenarios import baseline, low_data, noisy_labels, schema_drift, trace_mixing
 from tft.scenarios.common import of_source
 from tft.task import Task
@@ -113,6 +115,21 @@ def relabel_for(params: Params) -> RelabelTraces:
     match params.relabel.role:
         case "rules":
             return relabel
+
+
+Generate = Callable[[Sequence[Plan]], list[Draft]]
+Synthesizer = Callable[[Sequence[Conversation], Sequence[Conversation], Task], Generate]
+"""(seeds, context, task) -> what turns plans into drafts."""
+
+Usage = Callable[[], dict[str, Any]]
+"""What a role has asked of language models so far, for a metrics file; of rules, nothing."""
+
+
+def synthesizer_for(params: Params) -> tuple[Synthesizer, Usage]:
+    """Who generates conversations."""
+    match params.synthesize.role:
+        case "rules":
+            return synthesizer, dict
 
 
 Judge = Callable[[Sequence[Turn], Task], list[Verdict]]

@@ -220,7 +220,7 @@ def collect(conversations: Sequence[Conversation], task: Task) -> Evidence:
         if (items := followed_by(one, index))
     ]
     aliases = _aliases(task, results)
-    evidence = Evidence(task, _today(conversations), {}, {}, _enumerated(task), aliases)
+    evidence = Evidence(task, _today(conversations), {}, {}, enumerated(task), aliases)
     fields: Counter[str] = Counter()
     calls: Counter[str] = Counter()
     given: Counter[tuple[str, str]] = Counter()
@@ -241,7 +241,7 @@ def collect(conversations: Sequence[Conversation], task: Task) -> Evidence:
     return evidence
 
 
-def _enumerated(task: Task) -> defaultdict[str, set[str]]:
+def enumerated(task: Task) -> defaultdict[str, set[str]]:
     """The values that the schemas of services list, by parameter."""
     values: defaultdict[str, set[str]] = defaultdict(set)
     for tool in services(task):
@@ -271,7 +271,7 @@ def _aliases(
     most values of the unknown name are values of the declared one; the names are spelt alike.
     """
     known = {name for tool in services(task) for name in parameters(tool)}
-    values = _enumerated(task)
+    values = enumerated(task)
     echoes: dict[str, Counter[str]] = defaultdict(Counter)
     for call, items in results:
         for name, value in call.arguments.items():

@@ -165,8 +165,10 @@ def with_blanks(text: str, values: Mapping[str, str], today: date) -> str:
             found = find_dates(blank(text, find_times(text)), today)
             text = _cut(text, found, date.fromisoformat(value), name)
         elif words(value):
-            said = r"\W+".join(map(re.escape, re.findall(r"\w+", value)))
-            text = re.sub(rf"(?<![\w{{]){said}(?![\w}}])", f"{{{name}}}", text, flags=re.IGNORECASE)
+            spelt = r"\W+".join(map(re.escape, re.findall(r"\w+", value)))
+            text = re.sub(
+                rf"(?<![\w{{]){spelt}(?![\w}}])", f"{{{name}}}", text, flags=re.IGNORECASE
+            )
     return text
 
 
@@ -179,10 +181,11 @@ def _cut(text: str, found: Sequence[Mention], meaning: int | date, name: str) ->
 
 def fill(template: str, values: Mapping[str, str]) -> str:
     """A phrase with its blanks filled, moments as people say them."""
-    return re.sub(r"\{(\w+)\}", lambda match: _said(values[match[1]]), template)
+    return re.sub(r"\{(\w+)\}", lambda match: said(values[match[1]]), template)
 
 
-def _said(value: str) -> str:
+def said(value: str) -> str:
+    """A value as people say it: moments in words, anything else as it is."""
     if CLOCK.fullmatch(value):
         hour, minute = divmod(minutes(value), 60)
         return f"{hour % 12 or 12}{f':{minute:02}' if minute else ''} {'am' if hour < 12 else 'pm'}"

@@ -1,0 +1,124 @@
+"""What a generated conversation must keep to before anything is trained on it."""
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from rapidfuzz import fuzz, process
+
+from tft.conversation import Conversation, Message, ToolCall, render_call, to_openai
+from tft.curated import Draft
+from tft.params import Validation
+from tft.task import RESPOND, Task
+
+
+def validate(
+    drafts: Sequence[Draft],
+    kept: Sequence[Conversation],
+    seeds: Sequence[Conversation],
+    task: Task,
+    limits: Validation,
+) -> list[str | None]:
+    """Why each draft is rejected, or None; the label before a colon is what to count by.
+
+    Args:
+        drafts: in the order of their plans; each is compared with those kept before it.
+        kept: what was kept of earlier drafts.
+        seeds: what all of them were generated from.
+        task: with the declared tools.
+        limits: lengths and likenesses.
+    """
+    seed_texts = {one.id: text_of(one) for one in seeds}
+    kept_texts = {one.id: text_of(one) for one in kept}
+    reasons: list[str | None] = []
+    for draft in drafts:
+        one = draft.conversation
+        if one is None:
+            reasons.append(f"no conversation: {draft.rejection}")
+            continue
+        reason, text = flaw(one, task, limits), text_of(one)
+        for label, others, limit in (
+            ("too like a seed", seed_texts, limits.max_similarity_to_seeds),
+            ("too like another", kept_texts, limits.max_similarity_among),
+        ):
+            if reason is None and (near := nearest(text, others, limit)):
+                reason = f"{label}: {near[0]}, {near[1]:.3f}"
+        if reason is None:
+            kept_texts[one.id] = text
+        reasons.append(reason)
+    return reasons
+
+
+def flaw(conversation: Conversation, task: Task, limits: Validation) -> str | None:
+    """The first thing by which a conversation is none that the agent could have had."""
+    if problem := _order_flaw(conversation.messages):
+        return problem
+    for index, call in conversation.turns():
+        if problem := call_flaw(call, task):
+            return f"{problem} at message {index}"
+    length = len(json.dumps(to_openai(conversation.messages), ensure_ascii=False))
+    return f"length: {length} characters" if length > limits.max_characters else None
+
+
+def _order_flaw(messages: Sequence[Message]) -> str | None:
+    last = messages[-1].tool_call
+    if messages[0].role != "user" or is_result(messages[0]):
+        return "order: it does not begin with the user's words"
+    if last is None or last.name != RESPOND:
+        return f"order: it does not end with {RESPOND}"
+    for index, (one, following) in enumerate(pairwise(messages)):
+        if one.role == following.role:
+            return f"order: message {index + 1} is the {following.role}'s again"
+        call = one.tool_call
+        if call is not None and (call.name != RESPOND) != is_result(following):
+            there = "no result" if call.name != RESPOND else "a result"
+            return f"results: {there} follows {call.name} at message {index}"
+    return None
+
+
+def call_flaw(call: ToolCall, task: Task) -> str | None:
+    """How a call breaks the schema of its tool, if it does; undeclared arguments do."""
+    tool = task.tool(call.name)
+    if tool is None:
+        return f"undeclared tool: {call.name}"
+    schema: dict[str, Any] = {"additionalProperties": False} | tool.parameters
+    problem = next(iter(Draft202012Validator(schema).iter_errors(call.arguments)), None)
+    return f"against the schema: {call.name}: {problem.message:.200}" if problem else None
+
+
+def is_result(message: Message) -> bool:
+    """Whether a message is a tool's result: a JSON object or a list of objects."""
+    try:
+        value = json.loads(message.content or "")
+    except (ValueError, RecursionError):
+        return False
+    items = value if isinstance(value, list) else [value]
+    return all(isinstance(item, dict) for item in items)
+
+
+def text_of(conversation: Conversation) -> str:
+    """A conversation as it is compared: what is said, called and returned, a line each."""
+    return "\n".join(
+        render_call(message.tool_call) if message.tool_call else str(message.content)
+        for message in conversation.messages
+    )
+
+
+def nearest(text: str, others: dict[str, str], limit: float) -> tuple[str, float] | None:
+    """(id, likeness) of the most alike of other texts, if that is above the limit.
+
+    Likeness is rapidfuzz's normalised indel similarity of the characters: 1 is equal.
+    """
+    found = process.extractOne(text, others, scorer=fuzz.ratio, score_cutoff=100 * limit)
+    return (found[2], found[1] / 100) if found and found[1] > 100 * limit else None
+
+
+def copies_of(
+    conversations: Sequence[Conversation], tests: Sequence[Conversation], limit: float
+) -> list[tuple[str, str, float]]:
+    """(id, test's id, likeness) of every conversation more like a test than the limit."""
+    texts = {one.id: text_of(one) for one in tests}
+    found = [(one.id, nearest(text_of(one), texts, limit)) for one in conversations]
+    return [(name, *near) for name, near in found if near]
