@@ -1,8 +1,8 @@
 """Lay the cells' metrics out as the benchmark's table, and print it.
 
-Reads metrics/cells/*.json. Writes metrics/PIPELINE.json (flat, one judge score per scenario),
-metrics/delta.json (tft less direct, where both were run), metrics/headline.json (the pipeline named
-by report.pipeline) and reports/benchmark.md.
+Reads metrics/cells/*.json. Writes metrics/pipelines/PIPELINE.json (flat, one judge score per
+scenario), metrics/pipelines/delta.json (tft less direct, where both were run), metrics/headline.json
+(the pipeline named by report.pipeline) and reports/benchmark.md.
 
     python stages/report.py
 """
@@ -34,11 +34,11 @@ def main() -> None:
 
     for pipeline in pipelines:
         scores = judge_scores(cells, scenarios, pipeline)
-        write_json(Path("metrics") / f"{pipeline}.json", scores)
+        write_json(Path("metrics/pipelines") / f"{pipeline}.json", scores)
         if pipeline == params.report.pipeline:
             write_json(Path("metrics/headline.json"), scores)
     if {"tft", "direct"} <= set(pipelines):
-        write_json(Path("metrics/delta.json"), deltas(cells, scenarios))
+        write_json(Path("metrics/pipelines/delta.json"), deltas(cells, scenarios))
     write_text(Path("reports/benchmark.md"), page)
     print(page)
 

@@ -113,9 +113,9 @@ def test_the_stages_go_from_predictions_to_the_table(project):
     assert (cell["parse_failures"], cell["tools"]["OrderTea"]["judge"]) == (1, 1.0)
 
     flat = dict.fromkeys(SCENARIOS, 0.5)
-    for name in ("direct", "headline"):
+    for name in ("pipelines/direct", "headline"):
         assert json.loads(Path(f"metrics/{name}.json").read_text()) == flat
-    assert not Path("metrics/delta.json").exists()
+    assert not Path("metrics/pipelines/delta.json").exists()
 
 
 def test_running_again_gives_the_same_bytes(project):
@@ -148,7 +148,7 @@ def test_missing_inputs_name_the_cell_and_the_command(project):
     done = run_stage("report")
     assert done.exit_code == 1
     assert "cell 'low_data-direct' has no metrics; `dvc repro score`" in done.output
-    assert not Path("metrics/direct.json").exists()
+    assert not Path("metrics/pipelines/direct.json").exists()
 
     for path in Path("data/predictions").iterdir():
         path.unlink()
@@ -216,7 +216,7 @@ def finished(project):
 
 
 def test_a_result_holds_metrics_table_params_and_where_they_came_from(finished):
-    Path("metrics/tft.json").write_text("{}")  # left over from a run with other pipelines
+    Path("metrics/pipelines/tft.json").write_text("{}")  # left over from a run with other pipelines
     kept = result.keep_result("sgd-tiny", finished)
     assert kept == finished / "results" / "sgd-tiny"
     assert {path.name for path in kept.iterdir()} == {
@@ -251,9 +251,9 @@ def test_a_result_is_refused_when_it_would_lie(finished):
     assert (done.exit_code, "out of date: report" in done.output) == (1, True)
 
     Path("params.yaml").write_text(params)
-    Path("metrics/direct.json").unlink()
+    Path("metrics/pipelines/direct.json").unlink()
     done = runner.invoke(result.main, ["sgd-tiny"])
-    assert "metrics/direct.json: no such file; `make run` first" in done.output
+    assert "metrics/pipelines/direct.json: no such file; `make run` first" in done.output
     assert not Path("results").exists()
 
 

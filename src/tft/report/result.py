@@ -39,7 +39,7 @@ def keep_result(name: str, root: Path) -> Path:
         raise InputError(f"result name {name!r}: use lower-case letters, digits, '.', '_' and '-'")
     params = load_params(root / "params.yaml")
     names = [*params.pipelines, *(["delta"] if {"tft", "direct"} <= set(params.pipelines) else [])]
-    flat = [root / "metrics" / f"{name}.json" for name in names]
+    flat = [root / "metrics" / "pipelines" / f"{name}.json" for name in names]
     cells = [
         root / "metrics" / "cells" / f"{cell}.json"
         for cell in cell_names(list(params.scenarios), params.pipelines)
