@@ -1,0 +1,1 @@
+"""What TFT does with traces, by language models: score, relabel, generate, validate."""
