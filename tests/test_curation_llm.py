@@ -1,28 +1,42 @@
 """Language models that filter, relabel and generate: prompts, answers, and a server's moods."""
 
+import copy
+import importlib.util
+import itertools
 import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from llm_server import Action, Handler, Server, answer, body, status
+from ruamel.yaml import YAML
 from strategies import conversations, json_values, texts
 
 from tft.conversation import Conversation, Tool, ToolCall, assistant, user
-from tft.curated import Label, Plan
+from tft.curated import Draft, Label, Plan, Relabelled, Relevance
 from tft.curation import relabel as committee
 from tft.curation import synthesize as synthesis
 from tft.curation.prompts import CALL, block, numbered, with_calls
 from tft.curation.relabel import drawn, parse_calls, parse_choice, relabel
 from tft.curation.relevance import parse, score_relevance
 from tft.curation.synthesize import synthesize
+from tft.llm import connect, vllm_batch
 from tft.llm.chat import Outcome, Refusal, Reply, Request
-from tft.task import RESPOND, Task
+from tft.params import Llm, Params
+from tft.roles import synthesize_by_llm
+from tft.tables import RELEVANCE, read_conversations, read_rows, write_conversations
+from tft.task import RESPOND, Task, write_task
 
 
 def tool(name: str, description: str, required: list[str], **optional: Any) -> Tool:
@@ -457,3 +471,204 @@ def test_any_answer_is_read_or_refused_and_never_raises(content: str) -> None:
     assert reason.startswith("arbiter ")
     draft = synthesis.parse(plan(), reply, synthesis.answer_schema(TASK))
     assert (draft.conversation is None) != (draft.rejection is None)
+
+
+# --- a server that misbehaves -----------------------------------------------------------------
+
+FAULTS: list[Action] = [
+    answer("no JSON"),
+    answer(""),
+    answer('{"messages": 5}'),
+    answer("{", finish_reason="length"),
+    status(429, retry_after="1"),
+    status(500),
+    body(b"<html>", "text/html"),
+]
+UNSCORED, UNCORRECTED, DISPUTED = "A swan, please.", "A raft, please.", "A kayak, please."
+ATTEMPTS = 3
+
+
+class Model:
+    """Greets every question with the next fault; asked again, it answers as its schema wants."""
+
+    def __init__(self) -> None:
+        self.faults = itertools.cycle(FAULTS)
+        self.greeted: set[tuple[str, str]] = set()
+
+    def __call__(self, handler: Handler) -> None:
+        key = (handler.asked["model"], handler.question)
+        with handler.server.lock:
+            fault = next(self.faults) if key not in self.greeted else None
+            self.greeted.add(key)
+        if fault is None:
+            fault = answer(json.dumps(self.say(*key, handler.asked["response_format"])))
+        fault(handler)
+
+    def say(self, model: str, question: str, form: Any) -> Any:
+        properties = form["json_schema"]["schema"]["properties"]
+        rows = opened(question)[0][1]
+        wish = rows[0]["content"]
+        if "relevance" in properties:
+            low = {"relevance": 0, "coherence": 9}  # against its schema
+            scores = low if wish == UNSCORED else {"relevance": 4, "coherence": 5}
+            return {"reason": "A boat."} | scores
+        if "choice" in properties:
+            return {"reason": "The first is better.", "choice": "A"}
+        if "messages" in properties:
+            return {"messages": rows}
+        calls = {str(row["turn"]): row["tool_call"] for row in rows if "tool_call" in row}
+        if wish == UNCORRECTED:
+            calls["1"] = {"name": "SinkBoat", "arguments": {}}
+        if wish == DISPUTED and model == "second-1":
+            calls["3"] = {"name": "RentBoat", "arguments": RENT.arguments}
+        return {"calls": calls}
+
+
+def llm_params(shipped: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
+    """params.yaml with all roles played by these models, the first one the teacher."""
+    content = copy.deepcopy(shipped)
+    teacher = next(iter(models))
+    content["filter"] |= {"role": "llm", "model": teacher, "max_tokens": 400}
+    content["relabel"] |= {"role": "llm", "committee": list(models), "arbiter": teacher}
+    content["relabel"]["max_tokens"] = content["synthesize"]["max_tokens"] = 400
+    content["synthesize"]["model"] = teacher
+    content["llm"] |= {"models": models, "attempts": ATTEMPTS}
+    return content
+
+
+def run_stage(name: str, folder: Path) -> Any:
+    """Run a stage's script on the scenario low_data in a folder; what its metrics file says."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "stages" / f"{name}.py", "low_data"], cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "TFT_CACHE": str(folder / "cache")},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / f"metrics/{name}/low_data.json").read_text(encoding="utf-8"))
+
+
+def tokens(usage: Any) -> tuple[int, int]:
+    rows = [row for models in usage["llm"].values() for row in models.values()]
+    return sum(row["prompt_tokens"] for row in rows), sum(row["completion_tokens"] for row in rows)
+
+
+def test_stages_get_what_a_misbehaving_server_gives_and_count_the_rest(
+    tmp_path: Path, shipped: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("TFT_CACHE", str(tmp_path / "cache"))
+    wishes = [*(f"A boat for {number}, please." for number in range(6)), *ATTACKS]
+    wishes += [UNSCORED, UNCORRECTED, DISPUTED]
+    traces = [trace(number, wish) for number, wish in enumerate(wishes)]
+    write_conversations(tmp_path / "data/direct/low_data/train.parquet", traces)
+    write_task(tmp_path / "data/split/task.json", TASK)
+    with Server() as server:
+        server.default = Model()
+        place = {"backend": "openai", "base_url": server.url, "requests_at_once": 4}
+        names = ("first", "second")
+        models = {name: {"model": f"{name}-1", "options": {}} | place for name in names}
+        content = llm_params(shipped, models)
+        with (tmp_path / "params.yaml").open("w") as file:
+            YAML().dump(content, file)
+
+        filtered = run_stage("filter", tmp_path)
+        assert tokens(filtered) == (server.prompt_tokens, server.completion_tokens)
+        row = filtered["llm"]["filter@low_data"]["first"]
+        assert (filtered["kept"], filtered["rejected"]) == (len(traces) - 1, 1)
+        assert (row["requests"], row["refusals"]) == (len(traces), {"against its schema": 1})
+        scores = read_rows(tmp_path / "data/filtered/low_data/scores.parquet", RELEVANCE)
+        [rejected] = [row for row in scores if not row["kept"]]
+        assert rejected["reason"].startswith("no score: against its schema")
+        assert len(server.sent) == 2 * len(traces) + ATTEMPTS - 2
+
+        before = Counter(server.questions)
+        assert run_stage("filter", tmp_path)["kept"] == filtered["kept"]
+        [(again, times)] = (Counter(server.questions) - before).items()
+        assert UNSCORED in again and times == ATTEMPTS
+        server.prompt_tokens = server.completion_tokens = 0
+
+        relabelled = run_stage("relabel", tmp_path)
+        assert tokens(relabelled) == (server.prompt_tokens, server.completion_tokens)
+        assert (relabelled["traces"], relabelled["rejected"]) == (len(traces) - 1, 1)
+        turns = 2 * (len(traces) - 1)
+        assert sum(relabelled["decisions"].values()) == relabelled["turns"] == turns
+        assert relabelled["decisions"]["unanimous"] == turns - 3
+        assert relabelled["decisions"]["no candidate"] == 2
+        [chosen] = set(relabelled["decisions"]) - {"unanimous", "no candidate"}
+        assert chosen in ("arbiter chose first", "arbiter chose second")
+        counts = {
+            (stage, name): row["requests"]
+            for stage, models in relabelled["llm"].items()
+            for name, row in models.items()
+        }
+        assert counts == {
+            ("relabel@low_data committee", "first"): len(traces) - 1,
+            ("relabel@low_data committee", "second"): len(traces) - 1,
+            ("relabel@low_data arbiter", "first"): 1,
+        }
+        kept = read_conversations(tmp_path / "data/relabeled/low_data/train.parquet")
+        lost = {UNSCORED, UNCORRECTED}
+        assert {one.messages[0].content for one in kept} == set(wishes) - lost
+
+        server.prompt_tokens = server.completion_tokens = 0
+        role, usage = synthesize_by_llm(Params.model_validate(content), "synthesize@low_data")
+        plans = [plan(number, exemplars=(kept[number],)) for number in range(4)]
+        drafts = role(plans, TASK)
+        assert [one.conversation.messages for one in drafts] == [one.messages for one in kept[:4]]
+        assert tokens(usage()) == (server.prompt_tokens, server.completion_tokens)
+
+
+# --- real engines -----------------------------------------------------------------------------
+
+BASE = ROOT / "models" / "base"
+real = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed"),
+    pytest.mark.skipif(not (BASE / "model.safetensors").exists(), reason="no model in models/base"),
+]
+SEVERAL = [trace(number, wish) for number, wish in enumerate(["A boat?", "Two boats, please."])]
+
+
+def check_shape(
+    scores: list[Relevance], labels: list[Relabelled], drafts: list[Draft], members: set[str]
+) -> None:
+    """What a model that understands nothing gives is still well formed, or says what it lacks."""
+    assert [score.conversation for score in scores] == [one.id for one in SEVERAL]
+    for score in scores:
+        assert (score.relevance == 0) == score.reason.startswith("no score: ")
+    for one, label in zip(SEVERAL, labels, strict=True):
+        assert [decision.turn for decision in label.decisions] == [turn for turn, _ in one.turns()]
+        assert all(decision.votes.keys() == members for decision in label.decisions)
+        assert (label.conversation is None) == (label.rejection is not None)
+    for number, draft in enumerate(drafts):
+        assert (draft.conversation is None) == (draft.rejection is not None)
+        assert draft.conversation is None or draft.conversation.id == f"tft-{number}"
+    calls = [
+        call
+        for one in [*labels, *drafts]
+        if one.conversation is not None
+        for _, call in one.conversation.turns()
+    ]
+    schema = Draft202012Validator(with_calls(CALL, TASK))
+    for call in calls:
+        assert schema.is_valid({"name": call.name, "arguments": call.arguments})
+    print(scores, labels, drafts, sep="\n")
+    assert calls
+    assert any(score.relevance for score in scores)
+
+
+@pytest.mark.parametrize("kind", [pytest.param("x", marks=real)])
+def test_roles_run_on_an_engine_in_this_process(tmp_path: Path, kind: str) -> None:
+    place = {"backend": "vllm", "model": str(BASE), "requests_at_once": 9}
+    options = {"max_model_len": 4096, "dtype": "bfloat16"}
+    models = {"base": place | {"options": options}}
+    llm = Llm.model_validate(
+        {"models": models, "attempts": 2, "timeout_seconds": 9, "budget": None}
+    )
+    chat = connect(llm, tmp_path)
+    scores = score_relevance(SEVERAL, TASK, chat, "base", 400, "filter@s")
+    labels = relabel(SEVERAL, TASK, chat, ["base"], "base", 0.0, 400, "relabel@s")
+    drafts = synthesize([plan(0), plan(1)], TASK, chat, "base", 0.7, 600, "synthesize@s")
+    check_shape(scores, labels, drafts, {"base"})
+    print(chat.metrics())
+    vllm_batch.stop_engine(chat._engine[1])
