@@ -22,6 +22,7 @@ from jsonschema import Draft202012Validator
 from llm_server import Action, Handler, Server, answer, body, status
 from ruamel.yaml import YAML
 from strategies import conversations, json_values, texts
+from vllm_server import serve
 
 from tft.conversation import Conversation, Tool, ToolCall, assistant, user
 from tft.curated import Draft, Label, Plan, Relabelled, Relevance
@@ -34,7 +35,7 @@ from tft.curation.synthesize import synthesize
 from tft.llm import connect, vllm_batch
 from tft.llm.chat import Outcome, Refusal, Reply, Request
 from tft.params import Llm, Params
-from tft.roles import synthesize_by_llm
+from tft.roles import relabel_for, relevance_for, synthesize_by_llm
 from tft.tables import RELEVANCE, read_conversations, read_rows, write_conversations
 from tft.task import RESPOND, Task, write_task
 
@@ -621,54 +622,90 @@ def test_stages_get_what_a_misbehaving_server_gives_and_count_the_rest(
 # --- real engines -----------------------------------------------------------------------------
 
 BASE = ROOT / "models" / "base"
-real = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed"),
-    pytest.mark.skipif(not (BASE / "model.safetensors").exists(), reason="no model in models/base"),
-]
-SEVERAL = [trace(number, wish) for number, wish in enumerate(["A boat?", "Two boats, please."])]
+SEVERAL = [trace(number, wish) for number, wish in enumerate(["A boat?", "Two boats.", "Ahoy!"])]
+PLANS = [plan(number) for number in range(6)]
+# A model that understands nothing closes what it opens only where it is thrown about.
+TEMPERATURE = 2.0
+
+
+def needs_engine(test: Any) -> Any:
+    for mark in (
+        pytest.mark.vllm,
+        pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="no vLLM"),
+        pytest.mark.skipif(not (BASE / "model.safetensors").exists(), reason="no models/base"),
+    ):
+        test = mark(test)
+    return test
 
 
 def check_shape(
     scores: list[Relevance], labels: list[Relabelled], drafts: list[Draft], members: set[str]
 ) -> None:
-    """What a model that understands nothing gives is still well formed, or says what it lacks."""
+    """Answers are nonsense, but well formed, or say what they lack."""
     assert [score.conversation for score in scores] == [one.id for one in SEVERAL]
     for score in scores:
         assert (score.relevance == 0) == score.reason.startswith("no score: ")
+    assert any(score.relevance for score in scores)
     for one, label in zip(SEVERAL, labels, strict=True):
         assert [decision.turn for decision in label.decisions] == [turn for turn, _ in one.turns()]
         assert all(decision.votes.keys() == members for decision in label.decisions)
         assert (label.conversation is None) == (label.rejection is not None)
-    for number, draft in enumerate(drafts):
+    for draft in drafts:
         assert (draft.conversation is None) == (draft.rejection is not None)
-        assert draft.conversation is None or draft.conversation.id == f"tft-{number}"
-    calls = [
-        call
-        for one in [*labels, *drafts]
-        if one.conversation is not None
-        for _, call in one.conversation.turns()
-    ]
+        assert draft.conversation is None or draft.conversation.id == draft.plan.id
+    assert [draft.plan for draft in drafts] == PLANS
+    made = [one.conversation for one in [*labels, *drafts] if one.conversation is not None]
+    calls = [call for one in made for _, call in one.turns()]
+    assert calls
     schema = Draft202012Validator(with_calls(CALL, TASK))
     for call in calls:
         assert schema.is_valid({"name": call.name, "arguments": call.arguments})
-    print(scores, labels, drafts, sep="\n")
-    assert calls
-    assert any(score.relevance for score in scores)
 
 
-@pytest.mark.parametrize("kind", [pytest.param("x", marks=real)])
-def test_roles_run_on_an_engine_in_this_process(tmp_path: Path, kind: str) -> None:
-    place = {"backend": "vllm", "model": str(BASE), "requests_at_once": 9}
-    options = {"max_model_len": 4096, "dtype": "bfloat16"}
-    models = {"base": place | {"options": options}}
-    llm = Llm.model_validate(
-        {"models": models, "attempts": 2, "timeout_seconds": 9, "budget": None}
-    )
-    chat = connect(llm, tmp_path)
+@needs_engine
+def test_roles_run_on_an_engine_in_this_process(tmp_path: Path) -> None:
+    options = {"max_model_len": 4096, "dtype": "bfloat16", "enforce_eager": True}
+    place = {"backend": "vllm", "model": str(BASE), "requests_at_once": 9, "options": options}
+    llm = {"models": {"base": place}, "attempts": 2, "timeout_seconds": 9, "budget": None}
+    chat = connect(Llm.model_validate(llm), tmp_path)
     scores = score_relevance(SEVERAL, TASK, chat, "base", 400, "filter@s")
-    labels = relabel(SEVERAL, TASK, chat, ["base"], "base", 0.0, 400, "relabel@s")
-    drafts = synthesize([plan(0), plan(1)], TASK, chat, "base", 0.7, 600, "synthesize@s")
-    check_shape(scores, labels, drafts, {"base"})
-    print(chat.metrics())
+    labels = relabel(SEVERAL, TASK, chat, ["base"], "base", TEMPERATURE, 400, "relabel@s")
+    drafts = synthesize(PLANS, TASK, chat, "base", TEMPERATURE, 800, "synthesize@s")
     vllm_batch.stop_engine(chat._engine[1])
+    check_shape(scores, labels, drafts, {"base"})
+    assert list(chat.metrics()) == ["filter@s", "relabel@s committee", "synthesize@s"]
+
+
+@needs_engine
+def test_roles_run_on_a_server(
+    tmp_path: Path, shipped: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("TFT_CACHE", str(tmp_path / "cache"))
+    compact = '{"backend": "xgrammar", "disable_any_whitespace": true}'
+    options = f"--model {BASE} --served-model-name one two --dtype bfloat16 --max-model-len 4096"
+    with serve(
+        tmp_path / "log",
+        [*options.split(), "--enforce-eager", "--structured-outputs-config", compact],
+    ) as url:
+        models = {
+            name: {"backend": "openai", "model": name, "base_url": url, "requests_at_once": 9}
+            for name in ("one", "two")
+        }
+        content = llm_params(shipped, models)
+        for section in ("relabel", "synthesize"):
+            content[section] |= {"temperature": TEMPERATURE, "max_tokens": 800}
+        params = Params.model_validate(content)
+        given, spent = [], {}
+        for stage, role_for in (("filter@s", relevance_for), ("relabel@s", relabel_for)):
+            role, usage = role_for(params, stage)
+            given.append(role(SEVERAL, TASK))
+            spent |= usage()["llm"]
+        role, usage = synthesize_by_llm(params, "synthesize@s")
+        given.append(role(PLANS, TASK))
+        spent |= usage()["llm"]
+    check_shape(*given, {"one", "two"})
+    assert spent["filter@s"]["one"]["requests"] == len(SEVERAL)
+    assert spent["relabel@s committee"].keys() == {"one", "two"}
+    assert spent["synthesize@s"]["one"]["requests"] == len(PLANS)
+    assert all(row["prompt_tokens"] for models in spent.values() for row in models.values())
