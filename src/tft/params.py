@@ -200,7 +200,7 @@ class Threshold(Section):
 class Filter(Section):
     """Who scores traces, and what each scenario keeps."""
 
-    role: Literal["rules"]
+    role: Literal["rules", "llm"]
     model: str
     max_tokens: Count
     thresholds: dict[str, Threshold]
@@ -209,7 +209,7 @@ class Filter(Section):
 class Relabel(Section):
     """Who labels traces anew: the committee, and the arbiter where its members disagree."""
 
-    role: Literal["rules"]
+    role: Literal["rules", "llm"]
     committee: Names
     arbiter: str
     temperature: Amount
@@ -228,7 +228,7 @@ class Validation(Section):
 class Synthesize(Section):
     """Who generates conversations, from what, and how many."""
 
-    role: Literal["rules"]
+    role: Literal["rules", "llm"]
     model: str
     temperature: Amount
     max_tokens: Count

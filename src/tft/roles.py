@@ -3,13 +3,18 @@
 import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from tft.conversation import Conversation, Turn, Verdict
 from tft.corpus.published import read_published, split_published
 from tft.corpus.sgd import read_sgd, split_sgd
 from tft.curated import Draft, Plan, Relabelled, Relevance
+from tft.curation.relabel import relabel as relabel_by_llm
+from tft.curation.relevance import score_relevance as score_by_llm
+from tft.curation.synthesize import synthesize as generate_by_llm
 from tft.errors import InputError
+from tft.llm import Connection, connect
 from tft.params import (
     Baseline,
     Limit,
@@ -101,35 +106,73 @@ def truth_for(name: str, pool: Sequence[Conversation], params: Params) -> list[C
 
 ScoreRelevance = Callable[[Sequence[Conversation], Task], list[Relevance]]
 RelabelTraces = Callable[[Sequence[Conversation], Task], list[Relabelled]]
-
-
-def relevance_for(params: Params) -> ScoreRelevance:
-    """Who scores how far traces belong to the task."""
-    match params.filter.role:
-        case "rules":
-            return score_relevance
-
-
-def relabel_for(params: Params) -> RelabelTraces:
-    """Who labels traces anew."""
-    match params.relabel.role:
-        case "rules":
-            return relabel
-
-
 Generate = Callable[[Sequence[Plan]], list[Draft]]
 Synthesizer = Callable[[Sequence[Conversation], Sequence[Conversation], Task], Generate]
 """(seeds, context, task) -> what turns plans into drafts."""
 
 Usage = Callable[[], dict[str, Any]]
-"""What a role has asked of language models so far, for a metrics file; of rules, nothing."""
+"""What language models were asked so far, for the stage's metrics: empty for rules."""
 
 
-def synthesizer_for(params: Params) -> tuple[Synthesizer, Usage]:
-    """Who generates conversations."""
+def relevance_for(params: Params, stage: str) -> tuple[ScoreRelevance, Usage]:
+    """Who scores how far traces belong to the task; `stage` names its requests."""
+    match params.filter.role:
+        case "rules":
+            return score_relevance, dict
+        case "llm":
+            chat, usage = language_models(params)
+            role = partial(
+                score_by_llm,
+                chat=chat,
+                model=params.filter.model,
+                max_tokens=params.filter.max_tokens,
+                stage=stage,
+            )
+            return role, usage
+
+
+def relabel_for(params: Params, stage: str) -> tuple[RelabelTraces, Usage]:
+    """Who labels traces anew; `stage` names its requests."""
+    match params.relabel.role:
+        case "rules":
+            return relabel, dict
+        case "llm":
+            chat, usage = language_models(params)
+            role = partial(
+                relabel_by_llm,
+                chat=chat,
+                committee=params.relabel.committee,
+                arbiter=params.relabel.arbiter,
+                temperature=params.relabel.temperature,
+                max_tokens=params.relabel.max_tokens,
+                stage=stage,
+            )
+            return role, usage
+
+
+def synthesizer_for(params: Params, stage: str) -> tuple[Synthesizer, Usage]:
+    """Who generates conversations; `stage` names its requests."""
     match params.synthesize.role:
         case "rules":
             return synthesizer, dict
+        case "llm":
+            chat, usage = language_models(params)
+            generate = partial(
+                generate_by_llm,
+                chat=chat,
+                model=params.synthesize.model,
+                temperature=params.synthesize.temperature,
+                max_tokens=params.synthesize.max_tokens,
+                stage=stage,
+            )
+            # A language model reads what is in the plans, nothing else of the traces.
+            return lambda seeds, context, task: partial(generate, task=task), usage
+
+
+def language_models(params: Params) -> tuple[Connection, Usage]:
+    """The models of params.llm, their answers kept in TFT_CACHE, and the ledger under `llm`."""
+    connection = connect(params.llm, Path(environment("TFT_CACHE", ".cache")) / "llm")
+    return connection, lambda: {"llm": connection.metrics()}
 
 
 Judge = Callable[[Sequence[Turn], Task], list[Verdict]]
