@@ -63,6 +63,7 @@ def test_a_wrong_rate_is_an_error_that_names_its_key(
     [
         ("scenarios.low_data.traces", 0, "scenarios.low_data.traces: .*greater than or equal to 1"),
         ("scenarios.low_data.traces", 2.5, "scenarios.low_data.traces: .*integer"),
+        ("relabel.temperature", 3, "relabel.temperature: .*less than or equal to 2"),
         ("scenarios.low_data.trace", 5, "scenarios.low_data.trace: Extra inputs"),
         ("scenarios.low_data.kind", "few", "scenarios.low_data: .*'baseline'"),
         ("scenarios.noisy_labels.service_call.swap_tool", 0.9,

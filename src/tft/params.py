@@ -16,6 +16,7 @@ from tft.errors import InputError
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Temperature = Annotated[float, Field(ge=0, le=2)]  # what OpenAI and vLLM take
 Names = Annotated[list[str], Field(min_length=1)]
 # No user, password or query: addresses are shown in errors.
 ADDRESS = r"^https?://(\[[0-9a-fA-F:]+\]|[^\s@?#/:]+)(:\d{1,5})?(/[^\s@?#]*)?$"
@@ -212,7 +213,7 @@ class Relabel(Section):
     role: Literal["rules", "llm"]
     committee: Names
     arbiter: str
-    temperature: Amount
+    temperature: Temperature
     max_tokens: Count
 
 
@@ -230,7 +231,7 @@ class Synthesize(Section):
 
     role: Literal["rules", "llm"]
     model: str
-    temperature: Amount
+    temperature: Temperature
     max_tokens: Count
     seeds: dict[str, Count]
     exemplars: Count
