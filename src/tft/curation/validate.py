@@ -99,17 +99,28 @@ def is_result(message: Message) -> bool:
 
 
 def text_of(conversation: Conversation) -> str:
-    """A conversation as it is compared: what is said, called and returned, a line each."""
+    """A conversation as it is compared: what is said, called and returned, one below the other.
+
+    Arguments stand in the order of their names, so that another order hides no copy.
+    """
     return "\n".join(
-        render_call(message.tool_call) if message.tool_call else str(message.content)
+        str(message.content) if message.tool_call is None else _rendered(message.tool_call)
         for message in conversation.messages
     )
+
+
+def _rendered(call: ToolCall) -> str:
+    return render_call(ToolCall(call.name, json.loads(call.arguments_json)))
 
 
 def nearest(text: str, others: dict[str, str], limit: float) -> tuple[str, float] | None:
     """(id, likeness) of the most alike of other texts, if that is above the limit.
 
-    Likeness is rapidfuzz's normalised indel similarity of the characters: 1 is equal.
+    Likeness is rapidfuzz's normalised indel similarity of the characters: 1 is equal. Of Schema-
+    Guided Dialogue's conversations with one service no two reach 0.93 (restaurants: 0.92), and a
+    copy about another restaurant has 0.97 (median; 0.95 or more in 95 % of the cases). By lines it
+    has 0.88, because every line with the name differs; sorted words and sets of words do not tell
+    a conversation from its messages in another order.
     """
     found = process.extractOne(text, others, scorer=fuzz.ratio, score_cutoff=100 * limit)
     return (found[2], found[1] / 100) if found and found[1] > 100 * limit else None
