@@ -296,8 +296,8 @@ def _other_moments(
             for old in clocks
         }
     if days and not unsaid & set(days):
-        last = (date.fromisoformat(days[0]) - stock.today).days
-        shift = rng.randint(-min(last, FARTHEST), FARTHEST)
+        room = max(0, (date.fromisoformat(days[0]) - stock.today).days)  # none becomes yesterday
+        shift = rng.randint(-min(room, FARTHEST), FARTHEST)
         moved_days = {old: str(date.fromisoformat(old) + timedelta(shift)) for old in days}
     return moved_clocks, moved_days
 
