@@ -171,7 +171,9 @@ def test_an_experiment_is_compared_with_the_committed_run(project: Project) -> N
 
 
 def test_a_new_base_is_made_on_demand_and_makes_every_student_out_of_date(project: Project) -> None:
-    project.edit_params(pretrain__steps=20, pretrain__copy_steps=5, pretrain__row_tokens=512)
+    project.edit_params(
+        pretrain__start=None, pretrain__steps=20, pretrain__copy_steps=5, pretrain__row_tokens=512
+    )
     assert not project.stages_run_by("dvc", "repro", "pretrain")  # frozen
 
     project.run("python", "stages/pretrain.py")  # what `make pretrain` does

@@ -168,6 +168,7 @@ class Student(Section):
 class Pretrain(Section):
     """How the tiny base is made."""
 
+    start: str | None
     vocab_size: Count
     hidden_size: Count
     intermediate_size: Count

@@ -37,8 +37,9 @@ def write_base_card(
         f"{len(dialogues)} services of SGD (commit {params.sgd.commit}), without the benchmark's: "
         f"{', '.join(settings.exclude)}. Slot values are replaced by other real ones or by "
         "invented words, anew each time a dialogue is drawn, and copying is taught on random spans "
-        f"that come again. {settings.steps:,} steps of about {settings.row_tokens:,} tokens; loss "
-        f"over the last tenth {loss:.3f} nats a token. All settings: `pretrain` in params.yaml.",
+        f"that come again. {settings.steps:,} steps of about {settings.row_tokens:,} tokens, "
+        f"{'going on from an earlier base' if settings.start else 'from nothing'}; loss over the "
+        f"last tenth {loss:.3f} nats a token. All settings: `pretrain` in params.yaml.",
         SGD_LICENCE,
         f"Services: {', '.join(dialogues)}.",
     ]

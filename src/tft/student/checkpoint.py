@@ -39,9 +39,12 @@ def save_adapter(model: PeftModel, tokenizer: PreTrainedTokenizerBase, folder: P
 
 
 def merge(base: str, adapter: Path, folder: Path) -> None:
-    """Write base and adapter as one model in bf16, with the adapter's tokenizer and template."""
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    """Write base and adapter as one model in bf16, with the adapter's tokenizer and template.
+
+    Raises:
+        InputError: there is no such base.
+    """
+    merged = PeftModel.from_pretrained(load_model(base), str(adapter)).merge_and_unload()
     merged.to(torch.bfloat16).save_pretrained(folder)
     AutoTokenizer.from_pretrained(adapter).save_pretrained(folder)
 

@@ -1,4 +1,4 @@
-"""Making the tiny base: copying first, then dialogues of many services with ever new values."""
+"""Making the tiny base: copying, and dialogues of many services with ever new values."""
 
 import hashlib
 import json
@@ -9,16 +9,17 @@ from pathlib import Path
 
 import torch
 from torch.utils.data import Dataset
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tft.conversation import Conversation, render_call
 from tft.params import Pretrain
 from tft.student.attention import SEGMENTS
 from tft.student.base import random_model, train_tokenizer, wire_copying
+from tft.student.checkpoint import fingerprint, load_model
 from tft.student.copying import add_copying
 from tft.student.muon import MuonAdamW
 from tft.student.pack import Row
-from tft.student.template import END_OF_TURN, render
+from tft.student.template import END_OF_TURN, load_tokenizer, render
 from tft.student.train import fit, training_arguments
 from tft.task import Task
 
@@ -60,6 +61,8 @@ class PretrainingRows(Dataset[Row]):
     def _copying_row(self, index: int, rng: random.Random) -> Row:
         shortest, longest = self.params.copy_lengths
         progress = max(0, index - self.params.copy_steps) / self.params.steps
+        if self.params.start:  # it copies already
+            progress = 1.0
         words = range(len(self.tokenizer.all_special_tokens), len(self.tokenizer))
         row = Row()
         while len(row.ids) < self.params.row_tokens:
@@ -102,29 +105,37 @@ def pretrain(
     checkpoints: Path,
     output: Path,
 ) -> float:
-    """Train the base from nothing and write it in bf16 to `output`.
+    """Train the base, from nothing or from `params.start`, and write it in bf16 to `output`.
 
     A killed run of the same params and data goes on from its last checkpoint in `checkpoints`.
 
     Returns:
         The mean training loss of the last tenth of the steps, in nats a target token.
+
+    Raises:
+        InputError: there is no model at `params.start`.
     """
     texts = _texts(tasks, weights, draw, params)
-    tokenizer = train_tokenizer(texts, params.vocab_size)
-    run = hashlib.sha256(f"{params!r} {texts!r}".encode()).hexdigest()
-    checkpoints /= run[:16]
+    run = f"{params!r} {texts!r} {fingerprint(params.start) if params.start else ''}"
+    checkpoints /= hashlib.sha256(run.encode()).hexdigest()[:16]
     torch.manual_seed(params.seed)
-    model = random_model(
-        tokenizer,
-        hidden_size=params.hidden_size,
-        intermediate_size=params.intermediate_size,
-        num_hidden_layers=params.num_hidden_layers,
-        num_attention_heads=params.num_attention_heads,
-        num_key_value_heads=params.num_key_value_heads,
-        head_dim=params.head_dim,
-        max_position_embeddings=params.max_position_embeddings,
-    )
-    wire_copying(model)
+    model: PreTrainedModel
+    if params.start:
+        tokenizer = load_tokenizer(params.start, "unified")
+        model = load_model(params.start)
+    else:
+        tokenizer = train_tokenizer(texts, params.vocab_size)
+        model = random_model(
+            tokenizer,
+            hidden_size=params.hidden_size,
+            intermediate_size=params.intermediate_size,
+            num_hidden_layers=params.num_hidden_layers,
+            num_attention_heads=params.num_attention_heads,
+            num_key_value_heads=params.num_key_value_heads,
+            head_dim=params.head_dim,
+            max_position_embeddings=params.max_position_embeddings,
+        )
+        wire_copying(model)
     model.set_attn_implementation(SEGMENTS)
     arguments = training_arguments(
         checkpoints,
