@@ -180,7 +180,7 @@ class Pretrain(Section):
     exclude: Names
     row_tokens: Count
     steps: Count
-    copy_steps: Count
+    copy_steps: Annotated[int, Field(ge=0)]
     copy_share: Fraction
     copy_lengths: Annotated[list[Count], Field(min_length=2, max_length=2)]
     invented_share: Fraction
