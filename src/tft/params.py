@@ -47,6 +47,16 @@ class Published(Section):
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
 
 
+class Builtin(Section):
+    """The simulated corpus."""
+
+    seed: int
+    today: date
+    service: str
+    counts: dict[str, Count]
+    held_out: Count
+
+
 class Limit(Section):
     """Upper bounds for a quick try; null means all."""
 
@@ -296,13 +306,14 @@ class Llm(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
-    corpus: Literal["sgd", "published"]
+    corpus: Literal["builtin", "sgd", "published"]
     student: str
     seed: int
     pipelines: list[str]
     limit: Limit
     sgd: Sgd
     published: Published
+    builtin: Builtin
     scenarios: dict[str, Scenario]
     students: dict[str, Student]
     filter: Filter

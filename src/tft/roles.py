@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tft.conversation import Conversation, Turn, Verdict
+from tft.corpus.builtin import read_builtin, split_builtin
 from tft.corpus.published import read_published, split_published
 from tft.corpus.sgd import read_sgd, split_sgd
 from tft.curated import Draft, Plan, Relabelled, Relevance
@@ -38,6 +39,8 @@ from tft.task import Task
 def load_corpus(params: Params) -> tuple[list[Conversation], Task]:
     """All conversations of the corpus, and the task they are about."""
     match params.corpus:
+        case "builtin":
+            return read_builtin(params.builtin)
         case "sgd":
             return read_sgd(environment("TFT_SGD_ARCHIVE", params.sgd.archive), params.sgd)
         case "published":
@@ -50,6 +53,8 @@ def split_corpus(
 ) -> tuple[list[Conversation], list[Conversation]]:
     """(what may be trained on, of every service; what is tested on), cut to `limit`."""
     match params.corpus:
+        case "builtin":
+            train, test = split_builtin(conversations, params.builtin)
         case "sgd":
             train, test = split_sgd(conversations, params.sgd)
         case "published":
