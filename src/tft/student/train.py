@@ -24,6 +24,9 @@ from tft.student.encode import Encoded, shared_prefix
 from tft.student.pack import IGNORED, Row, epochs, pack
 from tft.tables import write_text
 
+# What weights depend on besides the encoded conversations; a change of it trains anew.
+TRAINING_CODE = ("attention.py", "checkpoint.py", "pack.py", "train.py")
+
 
 def row_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
     """Cross-entropy summed over a row's targets, over the targets of all accumulated rows."""
@@ -164,7 +167,7 @@ def finetune_once(
     Raises:
         InputError: no conversation is left to train on.
     """
-    code = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    code = [Path(__file__).with_name(name).read_bytes() for name in TRAINING_CODE]
     libraries = [importlib.metadata.version(name) for name in ("torch", "transformers", "peft")]
     run = f"{student!r} {encoded!r} {fingerprint(student.base)} {code!r} {libraries!r}"
     folder = cache / hashlib.sha256(run.encode()).hexdigest()[:16]
