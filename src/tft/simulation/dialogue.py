@@ -16,12 +16,13 @@ from tft.simulation.services import Service, Slot
 from tft.simulation.world import World
 from tft.task import RESPOND
 
-KNOWN_AT_ONCE = 0.45  # each detail of a search or booking, told before anybody asks
+DIRECT = 0.35  # dialogues about a thing that the user names; nothing is searched
+KNOWN_AT_ONCE = 0.3  # each detail of a search or booking, told before anybody asks
 OPTIONAL = 0.3  # each optional detail wanted
 POSSIBLE = 0.85  # searches for something that exists
-BOOKS = 0.75
+BOOKS = 0.9
 CORRECTS = 0.2  # bookings read out that the user changes
-ASKS_AFTERWARDS = 0.35
+ASKS_AFTERWARDS = 0.5
 MOST_SEARCHES = 3
 MOST_BOOKINGS = 3
 
@@ -45,9 +46,13 @@ class _Dialogue:
         self.results: list[dict[str, str]] = []
 
     def play(self, name: str) -> Conversation:
-        self._open()
-        thing = self._choose()
-        booked = thing is not None and self.rng.random() < BOOKS and self._book(thing)
+        if self._chance(DIRECT):
+            thing: dict[str, str] | None = self.rng.choice(self.world.things)
+            booked = self._book(thing, named=False)
+        else:
+            self._open()
+            thing = self._choose()
+            booked = thing is not None and self._chance(BOOKS) and self._book(thing)
         if thing is not None and not booked and not self._agent_spoke_last():
             self._respond(self._phrase("anything_else"))
         self._part(thing, booked)
@@ -87,11 +92,11 @@ class _Dialogue:
             while True:
                 thing = self.results[at]
                 self._offer(thing)
-                while self._chance(0.4) and self._ask_about(thing):
+                while self._chance(0.5) and self._ask_about(thing):
                     pass
                 if self._chance(0.65) or searches == MOST_SEARCHES:
                     return thing
-                if changes < 1 and self._chance(0.35):
+                if changes < 1 and self._chance(0.2):
                     changes += 1
                     break
                 self._hear(self._phrase("another"))
@@ -155,24 +160,41 @@ class _Dialogue:
 
     # --- booking -----------------------------------------------------------------------------
 
-    def _book(self, thing: dict[str, str]) -> bool:
-        """Agree on the details and book, again where it fails; whether it worked in the end."""
+    def _book(self, thing: dict[str, str], named: bool = True) -> bool:
+        """Agree on the details and book, again where it fails; whether it worked in the end.
+
+        `named`: whether the thing was spoken of before.
+        """
         _, required, optional = self.service.book
-        given = {self.service.entity, self.service.place}
+        identity = self._identity(thing)
         known = {name: value for name, value in self.wanted.items() if name in optional}
         goal = {
             name: self.world.draw(self.service.slots[name], self.rng)
             for name in (*required, *optional)
-            if name not in given | known.keys() and (name in required or self._chance(0.6))
+            if name not in identity | known and (name in required or self._chance(0.6))
         }
-        told = {name: value for name, value in goal.items() if self._chance(KNOWN_AT_ONCE)}
-        for name in optional:
-            if name in goal and name not in told:
-                told[name] = goal[name]
-        opening = f"{self._phrase('accept')} {self._phrase(f'book@{self.service.name}')}"
+        # Nobody asks for what is optional: it is told at once or never.
+        told = {
+            name: value
+            for name, value in goal.items()
+            if name in optional or self._chance(KNOWN_AT_ONCE)
+        }
+        book = self._phrase(f"book@{self.service.name}")
+        if named:
+            known |= identity
+            opening = f"{self._phrase('accept')} {book}"
+        else:
+            goal |= identity
+            entity = self.service.entity
+            known[entity] = thing[entity]
+            there = self._about("detail", self.service.slots[entity], thing[entity])
+            opening = f"{self._phrase('hello')} {book.removesuffix(' there')} {there}"
+            if self._chance(0.6):
+                told = {self.service.place: thing[self.service.place]} | told
         self._tell(opening, told)
         details = known | told
-        self._answer_until([name for name in required if name not in given], goal, details)
+        self._answer_until(required, goal, details)
+        details = {name: value for name, value in details.items() if name not in identity}
         for name in optional:
             default = self.service.defaults.get(name, str(self.world.today))
             details.setdefault(name, default)

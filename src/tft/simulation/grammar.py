@@ -85,7 +85,7 @@ def _spoken_day(day: date, today: date, rng: random.Random) -> str:
     elif near == 2:
         forms += ["the day after tomorrow"]
     if 1 < near < 7 and day < today + timedelta(6):
-        forms += [f"{day:%A}", f"this {day:%A}"]
+        forms += [f"{day:%A}"]
     return rng.choice(forms)
 
 
