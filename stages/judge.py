@@ -1,7 +1,7 @@
 """Give every predicted turn a verdict, good or bad, with its reason and the fact it rests on.
 
-Reads data/predictions/*.parquet, data/split/test.parquet and data/split/task.json. Writes
-data/verdicts/CELL.parquet for each of the cells predicted.
+Reads data/predictions/*.parquet, data/baselines/*.parquet, data/split/test.parquet and
+data/split/task.json. Writes data/verdicts/CELL.parquet for each of the cells predicted.
 
     python stages/judge.py
 """
@@ -28,7 +28,7 @@ def main() -> None:
     predictions = sorted(Path("data/predictions").glob("*.parquet"))
     if not predictions:
         raise InputError("data/predictions: no cell to judge; `dvc repro predict` makes them")
-    for path in predictions:
+    for path in [*sorted(Path("data/baselines").glob("*.parquet")), *predictions]:
         turns = read_turns(path, test)
         verdicts = judge(turns, task)
         rows = [

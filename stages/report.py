@@ -1,14 +1,16 @@
 """Lay the cells' metrics out as the benchmark's table, and print it.
 
-Reads metrics/cells/*.json. Writes metrics/pipelines/PIPELINE.json (flat, one judge score per
-scenario), metrics/pipelines/delta.json (tft less direct, where both were run),
-metrics/headline.json (the pipeline named by report.pipeline) and reports/benchmark.md.
+Reads metrics/cells/*.json, metrics/comparison.json and metrics/contamination/PIPELINE.json. Writes
+metrics/pipelines/PIPELINE.json (flat, one judge score per scenario), metrics/pipelines/delta.json
+(tft less direct, where both were run), metrics/headline.json (the pipeline named by
+report.pipeline) and reports/benchmark.md.
 
     python stages/report.py
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,14 +25,21 @@ def main() -> None:
     """See the module's docstring."""
     params = load_params()
     scenarios, pipelines = list(params.scenarios), params.pipelines
-    cells = {}
-    for name in cell_names(scenarios, pipelines):
-        path = Path("metrics/cells") / f"{name}.json"
-        if not path.is_file():
-            raise InputError(f"{path}: cell {name!r} has no metrics; `dvc repro score` makes them")
-        cells[name] = json.loads(path.read_text(encoding="utf-8"))
+    cells = {
+        name: read_metrics(Path("metrics/cells") / f"{name}.json", "score")
+        for name in cell_names(scenarios, pipelines)
+    }
+    comparison = read_metrics(Path("metrics/comparison.json"), "score")
+    overlaps = [
+        read_metrics(Path("metrics/contamination") / f"{pipeline}.json", "contamination")[scenario]
+        for pipeline in pipelines
+        for scenario in scenarios
+    ]
+    closest = max(cell["closest"]["similarity"] for cell in overlaps)
     kinds = {name: scenario.kind for name, scenario in params.scenarios.items()}
-    page = render(cells, kinds, pipelines, corpus=params.corpus, student=params.student)
+    page = render(
+        cells, comparison, closest, kinds, pipelines, corpus=params.corpus, student=params.student
+    )
 
     for pipeline in pipelines:
         scores = judge_scores(cells, scenarios, pipeline)
@@ -41,6 +50,14 @@ def main() -> None:
         write_json(Path("metrics/pipelines/delta.json"), deltas(cells, scenarios))
     write_text(Path("reports/benchmark.md"), page)
     print(page)
+
+
+def read_metrics(path: Path, stage: str) -> dict[str, Any]:
+    """What a stage before this one wrote."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `dvc repro {stage}` makes it")
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 if __name__ == "__main__":

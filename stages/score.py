@@ -1,7 +1,10 @@
-"""Compare every predicted turn with its reference, and sum up per cell.
+"""Compare every predicted turn with its reference, sum up per cell, and compare tft with direct.
 
-Reads data/predictions/*.parquet, data/verdicts/*.parquet, data/split/test.parquet and
-data/split/task.json. Writes data/scores/CELL.parquet and metrics/cells/CELL.json.
+Reads data/predictions/*.parquet, data/baselines/*.parquet, data/verdicts/*.parquet,
+data/split/test.parquet and data/split/task.json. Writes data/scores/CELL.parquet,
+metrics/cells/CELL.json, metrics/breakdown/CELL.json (where the cell goes wrong; what of it is drawn
+goes to reports/confusion/CELL.csv and reports/curves/CELL.csv), and metrics/comparison.json, which
+is empty where not both pipelines are run.
 
     python stages/score.py
 """
@@ -11,8 +14,10 @@ from pathlib import Path
 import click
 
 from tft.errors import InputError
-from tft.evaluation.summary import summarize
+from tft.evaluation.breakdown import breakdown, confusion_csv, curves_csv
+from tft.evaluation.summary import compare_pipelines, summarize
 from tft.evaluation.tool_calls import score
+from tft.params import load_params
 from tft.tables import (
     SCORES,
     VERDICTS,
@@ -21,6 +26,7 @@ from tft.tables import (
     read_turns,
     write_json,
     write_rows,
+    write_text,
 )
 from tft.task import read_task
 
@@ -28,12 +34,18 @@ from tft.task import read_task
 @click.command(help=__doc__)
 def main() -> None:
     """See the module's docstring."""
+    params = load_params()
     test = read_conversations(Path("data/split/test.parquet"))
     task = read_task(Path("data/split/task.json"))
     predictions = sorted(Path("data/predictions").glob("*.parquet"))
-    if not predictions:
-        raise InputError("data/predictions: no cell to score; `dvc repro predict` makes them")
-    for path in predictions:
+    cells = {f"{scenario}-{name}" for scenario in params.scenarios for name in params.pipelines}
+    if missing := cells - {path.stem for path in predictions}:
+        raise InputError(
+            f"data/predictions: no {min(missing)}.parquet to score; `dvc repro predict` makes it"
+        )
+    scores = {}
+    for path in [*sorted(Path("data/baselines").glob("*.parquet")), *predictions]:
+        cell = path.stem
         verdict_path = Path("data/verdicts") / path.name
         verdicts = {
             (row["conversation"], row["turn"]): row for row in read_rows(verdict_path, VERDICTS)
@@ -43,17 +55,22 @@ def main() -> None:
             raise InputError(
                 f"{verdict_path}: not the turns of {path}; run `dvc repro judge` again"
             )
-        rows = [
+        rows = scores[cell] = [
             {**score(turn, task), "judge": float(verdicts[turn.conversation, turn.index]["good"])}
             for turn in turns
         ]
         write_rows(Path("data/scores") / path.name, SCORES, rows)
         judges = {row["judge"] for row in verdicts.values()}
         summary = {"judged_by": ", ".join(sorted(judges)), **summarize(rows)}
-        write_json(Path("metrics/cells") / f"{path.stem}.json", summary)
-        print(
-            f"{path.stem}: judge {summary['judge']:.3f}, staged {summary['staged_tool_call']:.3f}"
-        )
+        write_json(Path("metrics/cells") / f"{cell}.json", summary)
+        errors = breakdown(turns, rows)
+        write_json(Path("metrics/breakdown") / f"{cell}.json", errors)
+        write_text(Path("reports/confusion") / f"{cell}.csv", confusion_csv(rows))
+        write_text(Path("reports/curves") / f"{cell}.csv", curves_csv(errors))
+        print(f"{cell}: judge {summary['judge']:.3f}, staged {summary['staged_tool_call']:.3f}")
+    both = {"tft", "direct"} <= set(params.pipelines)
+    comparison = compare_pipelines(scores, list(params.scenarios) if both else [])
+    write_json(Path("metrics/comparison.json"), comparison)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tft.params import load_params
+from tft.report.table import BASELINES
 
 ROOT = Path(__file__).parents[1]
 ARCHIVE = Path(
@@ -104,11 +105,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.run("git", "config", "user.email", "test@example.org")
     project.commit()
     ran = project.stages_run_by("dvc", "repro")
-    assert ran == {"fetch", "split", "predict", "judge", "score", "report"} | {
+    single = {"fetch", "split", "predict", "baselines", "judge", "score", "report"}
+    assert ran == single | {
         f"{stage}@{scenario}"
         for stage in ("traces", "filter", "relabel", "synthesize", "audit")
         for scenario in PARAMS.scenarios
-    } | {f"{stage}@{cell}" for stage in ("finetune", "package") for cell in CELLS}
+    } | {f"{stage}@{cell}" for stage in ("finetune", "package") for cell in CELLS} | {
+        f"contamination@{pipeline}" for pipeline in PARAMS.pipelines
+    }
     project.commit()
     return project
 
@@ -121,9 +125,11 @@ def test_a_run_leaves_the_table_and_what_it_was_made_from(project: Project) -> N
     for scenario, judge in headline.items():
         assert scenario in table
         assert 0 <= judge <= 1
-    for cell in ["base", *CELLS]:
+    for cell in [*BASELINES, *CELLS]:
         metrics = json.loads((project.root / f"metrics/cells/{cell}.json").read_text())
         assert metrics["n"] > 0
+    comparison = json.loads((project.root / "metrics/comparison.json").read_text())
+    assert set(comparison) == set(PARAMS.scenarios)
     for cell in CELLS:
         for name in ("adapter", "merged", "job_description.json", "README.md"):
             assert (project.root / "models/students" / cell / name).exists()
@@ -144,13 +150,17 @@ def test_a_scenario_param_rebuilds_its_cells_and_the_table_and_nothing_else(
     own = {f"{stage}@schema_drift" for stage in ("traces", "filter", "relabel", "synthesize")} | {
         f"audit@{scenario}" for scenario in PARAMS.scenarios
     }
-    own |= {"predict"} | {
-        f"{stage}@schema_drift-{pipeline}"
-        for stage in ("finetune", "package")
-        for pipeline in PARAMS.pipelines
-    }
+    own |= (
+        {"predict", "baselines", "score"}
+        | {f"contamination@{pipeline}" for pipeline in PARAMS.pipelines}
+        | {
+            f"{stage}@schema_drift-{pipeline}"
+            for stage in ("finetune", "package")
+            for pipeline in PARAMS.pipelines
+        }
+    )
     # Where all verdicts or scores come out equal, what follows from them is up to date as it is.
-    assert own <= ran <= own | {"judge", "score", "report"}
+    assert own <= ran <= own | {"judge", "report"}
     assert len(project.decoded()) == len(before) + len(PARAMS.pipelines)
     project.commit()
 

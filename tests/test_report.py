@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from tft.conversation import Conversation, Tool, assistant, user
 from tft.report import result
-from tft.report.table import cell_names, deltas, judge_scores, render
+from tft.report.table import BASELINES, cell_names, deltas, judge_scores, render
 from tft.tables import (
     PREDICTIONS,
     SCORES,
@@ -26,6 +26,7 @@ from tft.task import RESPOND, Task, write_task
 ROOT = Path(__file__).parents[1]
 SCENARIOS = ["baseline", "noisy_labels", "schema_drift", "low_data", "trace_mixing"]
 CELLS = cell_names(SCENARIOS, ["direct"])
+STUDENTS = ["base", *(f"{scenario}-direct" for scenario in SCENARIOS)]
 
 TEST = Conversation(
     "tea", "teas",
@@ -33,6 +34,15 @@ TEST = Conversation(
         user("A pot of Assam, please"),
         assistant("OrderTea", {"kind": "Assam"}),
         user('[{"kind": "Assam"}]'),
+        assistant(RESPOND, {"message": "Done. Anything else?"}),
+    ),
+)  # fmt: skip
+TRACE = Conversation(
+    "coffee", "teas",
+    (
+        user("Good morning, what is there without milk?"),
+        assistant(RESPOND, {"message": "Done. Anything else?"}),
+        user("no"),
         assistant(RESPOND, {"message": "Done. Anything else?"}),
     ),
 )  # fmt: skip
@@ -75,14 +85,16 @@ def prediction(turn: int, name: str | None, **arguments: str) -> dict:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A repository with split and predictions: every student orders tea, the base says nothing."""
+    """A repository with traces, tests and predictions: students order tea, the base is silent."""
     content = YAML(typ="safe").load(ROOT / "params.yaml")
     content |= {"pipelines": ["direct"], "report": {"pipeline": "direct"}}
     YAML().dump(content, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     write_conversations(Path("data/split/test.parquet"), [TEST])
     write_task(Path("data/split/task.json"), TASK)
-    for cell in CELLS:
+    for scenario in SCENARIOS:
+        write_conversations(Path(f"data/direct/{scenario}/train.parquet"), [TRACE])
+    for cell in STUDENTS:
         order = prediction(1, "OrderTea", kind="assam")
         answer = prediction(3, None if cell == "base" else "OrderTea")
         write_rows(Path(f"data/predictions/{cell}.parquet"), PREDICTIONS, [order, answer])
@@ -90,8 +102,9 @@ def project(tmp_path, monkeypatch):
 
 
 def run_to_table():
-    for stage in ("judge", "score", "report"):
-        done = run_stage(stage)
+    stages = [["baselines"], ["contamination", "direct"], ["judge"], ["score"], ["report"]]
+    for stage in stages:
+        done = run_stage(*stage)
         assert done.exit_code == 0, (stage, done.output)
     return done.output
 
@@ -133,22 +146,48 @@ def test_the_table_names_judge_student_and_corpus(project):
     assert lines[0] == "# Benchmark: corpus sgd, student tiny, rules judge v1"
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == 2 + len(CELLS)
-    assert "published (Qwen3-1.7B, LLM judge)" in rows[0]
-    base, baseline = rows[2], rows[3]
+    assert "judge, published" in rows[0]
+    assert "Published: Qwen3-1.7B, judged by an LLM" in lines[2]
+    talk, _, copy, base, baseline = rows[2:7]
     assert "untuned" in base
-    assert [cell.strip() for cell in baseline.strip("|").split("|")] == [
-        "baseline", "direct", "0.500 ± ?", "0.500", "0.500", "0.000", "2", "0", "0.864",
+    # The test conversation has a service call and a message: talking hits one, the policy that has
+    # no last call to copy starts with a message and then repeats the call of before.
+    assert cells_in(talk)[:6] == ["(always respond)", "", "0.500", "0.500", "0.500", "0.000"]
+    assert cells_in(copy)[:5] == ["(copy last call)", "", "0.000", "0.250", "0.000"]
+    assert cells_in(baseline) == [
+        "baseline", "direct", "0.500", "0.500", "0.500", "0.000", "2", "0", "0.864",
     ]  # fmt: skip
+
+
+def cells_in(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def test_a_scenario_without_metrics_gives_no_table(project):
+    run_to_table()
+    for path in Path("metrics/pipelines").iterdir():
+        path.unlink()
+    for missing, stage in (
+        ("metrics/cells/low_data-direct.json", "score"),
+        ("metrics/cells/copy_last_call.json", "score"),
+        ("metrics/contamination/direct.json", "contamination"),
+    ):
+        content = Path(missing).read_text()
+        Path(missing).unlink()
+        done = run_stage("report")
+        assert done.exit_code == 1
+        assert f"{missing}: no such file; `dvc repro {stage}` makes it" in done.output
+        assert not list(Path("metrics/pipelines").iterdir())
+        Path(missing).write_text(content)
 
 
 def test_missing_inputs_name_the_cell_and_the_command(project):
     Path("data/predictions/low_data-direct.parquet").unlink()
     run_stage("judge")
-    run_stage("score")
-    done = run_stage("report")
+    done = run_stage("score")
     assert done.exit_code == 1
-    assert "cell 'low_data-direct' has no metrics; `dvc repro score`" in done.output
-    assert not Path("metrics/pipelines/direct.json").exists()
+    assert "data/predictions: no low_data-direct.parquet to score" in done.output
+    assert not Path("metrics").exists()
 
     for path in Path("data/predictions").iterdir():
         path.unlink()
@@ -169,10 +208,10 @@ def test_verdicts_of_other_turns_are_refused(project):
 
 def cells_of_both() -> dict:
     metrics = {
-        "standard_errors": {"judge": 0.01}, "staged_tool_call": 0.5, "name_accuracy": 0.9, "n": 10,
+        "intervals": {"judge": [0.1, 0.9]}, "staged_tool_call": 0.5, "name_accuracy": 0.9, "n": 10,
         "parse_failures": 1, "service_call_exact": None, "judged_by": "rules judge v1",
     }  # fmt: skip
-    cells = {"base": {**metrics, "judge": 0.1}}
+    cells = {name: {**metrics, "judge": 0.1} for name in BASELINES}
     for name, direct, tft in (("early", 0.8, 0.85), ("late", 0.7, 0.65)):
         cells |= {f"{name}-direct": {**metrics, "judge": direct}}
         cells |= {f"{name}-tft": {**metrics, "judge": tft}}
@@ -184,18 +223,27 @@ def test_two_pipelines_are_compared():
     assert judge_scores(cells, ["early", "late"], "tft") == {"early": 0.85, "late": 0.65}
     assert deltas(cells, ["early", "late"]) == {"early": 0.05, "late": -0.05}
     kinds = {"early": "baseline", "late": "low_data"}
-    page = render(cells, kinds, ["direct", "tft"], corpus="teas", student="tiny")
-    comparison, table = page.split("\n\n")[2:4]
-    cell = [text.strip() for text in comparison.splitlines()[3].strip("|").split("|")]
-    assert cell == ["late", "0.650", "0.700", "-0.050", "0.852", "0.649", "+0.203"]
-    assert len(table.splitlines()) == 2 + 5
+    line = {"tft": 0.65, "direct": 0.7, "difference": -0.05, "p": 0.01, "p_holm": 0.02}
+    comparison = {
+        "early": {**line, "interval": None},
+        "late": {**line, "interval": [-0.09, -0.01]},
+    }
+    page = render(cells, comparison, 0.9, kinds, ["direct", "tft"], corpus="teas", student="tiny")
+    assert "corrected for 2 comparisons" in page
+    table, cells_table = page.split("\n\n")[3:5]
+    assert cells_in(table.splitlines()[3]) == [
+        "late", "0.650", "0.700", "-0.050 [-0.090, -0.010]", "0.020", "0.852", "0.649", "+0.203",
+    ]  # fmt: skip
+    assert len(cells_table.splitlines()) == 2 + len(BASELINES) + 4
+    assert max(map(len, page.splitlines())) <= 200
 
 
 def test_scores_of_different_judges_are_not_set_side_by_side():
     cells = cells_of_both()
     cells["late-tft"]["judged_by"] = "rules judge v2"
+    kinds = {"early": "baseline", "late": "low_data"}
     with pytest.raises(result.InputError, match="different judges"):
-        render(cells, {"early": "baseline", "late": "low_data"}, ["direct", "tft"], "teas", "tiny")
+        render(cells, {}, 0.9, kinds, ["direct", "tft"], "teas", "tiny")
 
 
 # --- results that stay ------------------------------------------------------------------------
@@ -220,7 +268,8 @@ def test_a_result_holds_metrics_table_params_and_where_they_came_from(finished):
     kept = result.keep_result("sgd-tiny", finished)
     assert kept == finished / "results" / "sgd-tiny"
     assert {path.name for path in kept.iterdir()} == {
-        "cells", "direct.json", "benchmark.md", "params.yaml", "provenance.json",
+        "cells", "direct.json", "comparison.json", "benchmark.md", "params.yaml",
+        "provenance.json",
     }  # fmt: skip
     assert {path.stem for path in (kept / "cells").iterdir()} == set(CELLS)
     stamp = json.loads((kept / "provenance.json").read_text())

@@ -254,6 +254,13 @@ class Synthesize(Section):
     validation: Validation
 
 
+class Contamination(Section):
+    """How alike a training and a test conversation may be."""
+
+    max_similarity: Fraction
+    max_similarity_without_calls: Fraction
+
+
 class Predict(Section):
     """Who decodes, and how far."""
 
@@ -319,6 +326,7 @@ class Params(Section):
     filter: Filter
     relabel: Relabel
     synthesize: Synthesize
+    contamination: Contamination
     pretrain: Pretrain
     predict: Predict
     judge: Judge

@@ -1,13 +1,15 @@
 """From the scores of single turns to the numbers of a cell."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from math import sqrt
 from statistics import fmean
 from typing import Any
 
 from tft.errors import InputError
+from tft.evaluation.uncertainty import compare, estimate, holm
 from tft.task import RESPOND
+
+Rows = Sequence[Mapping[str, Any]]
+"""Of `tables.SCORES`."""
 
 MEANS = (
     "judge",
@@ -20,13 +22,13 @@ MEANS = (
 DIGITS = 6
 
 
-def summarize(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Overall and per-tool means of rows of `tables.SCORES`, with n and parse failures.
+def summarize(scores: Rows) -> dict[str, Any]:
+    """Overall and per-tool means of one cell, with n and parse failures.
 
     Per tool means by the reference's tool. `service_call_exact` is the share of service calls
     (every tool but `respond_to_user`) that are equal to the reference, arguments included; null if
-    the cell has no such turn. `standard_errors` are those of means over a sample of conversations:
-    turns of one conversation may err together.
+    the cell has no such turn. `standard_errors` and `intervals` (95 %, [low, high]) are those of
+    the means over a sample of conversations, see `uncertainty.Estimate` for where they are null.
 
     Raises:
         InputError: no rows.
@@ -35,18 +37,52 @@ def summarize(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         raise InputError("no scores to summarize: the held-out conversations have no turns")
     tools = sorted({row["tool"] for row in scores})
     service = [row for row in scores if row["tool"] != RESPOND]
-    errors = {key: _standard_error(scores, key) for key in MEANS}
+    estimates = {key: estimate(scores, key) for key in MEANS}
     if service:
-        errors["service_call_exact"] = _standard_error(service, "binary_tool_call")
+        estimates["service_call_exact"] = estimate(service, "binary_tool_call")
     return {
         **_means(scores),
         "service_call_exact": _mean(service, "binary_tool_call") if service else None,
-        "standard_errors": errors,
+        "standard_errors": {key: _rounded(one.standard_error) for key, one in estimates.items()},
+        "intervals": {key: _rounded(one.interval) for key, one in estimates.items()},
         "tools": {tool: _means([row for row in scores if row["tool"] == tool]) for tool in tools},
     }
 
 
-def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def compare_pipelines(
+    cells: Mapping[str, Rows], scenarios: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """The judge's scores of SCENARIO-tft and SCENARIO-direct, a paired test on the same turns.
+
+    Returns:
+        {scenario: {tft, direct, difference, interval (95 %, [low, high]), p, p_holm}}; `p_holm` is
+        corrected for the number of scenarios.
+
+    Raises:
+        InputError: names two cells that hold different turns.
+    """
+    pairs = {name: (cells[f"{name}-tft"], cells[f"{name}-direct"]) for name in scenarios}
+    results = {}
+    for name, (tft, direct) in pairs.items():
+        try:
+            results[name] = compare(tft, direct, "judge")
+        except InputError as error:
+            raise InputError(f"{name}-tft and {name}-direct: {error.message}") from error
+    corrected = holm([result.p for result in results.values()])
+    return {
+        name: {
+            "tft": _mean(pairs[name][0], "judge"),
+            "direct": _mean(pairs[name][1], "judge"),
+            "difference": _rounded(result.difference),
+            "interval": _rounded(result.interval),
+            "p": _rounded(result.p),
+            "p_holm": _rounded(p),
+        }
+        for (name, result), p in zip(results.items(), corrected, strict=True)
+    }
+
+
+def _means(rows: Rows) -> dict[str, Any]:
     return {
         "n": len(rows),
         "parse_failures": sum(row["parse_failure"] for row in rows),
@@ -54,21 +90,15 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _mean(rows: Sequence[Mapping[str, Any]], key: str) -> float:
+def _mean(rows: Rows, key: str) -> float:
     return round(fmean(row[key] for row in rows), DIGITS)
 
 
-def _standard_error(rows: Sequence[Mapping[str, Any]], key: str) -> float | None:
-    """Of the mean over turns, conversations as the sampling units (Liang & Zeger 1986); or null.
-
-    https://doi.org/10.1093/biomet/73.1.13, with the usual correction for few clusters.
-    """
-    mean = fmean(row[key] for row in rows)
-    residuals: dict[str, float] = defaultdict(float)
-    for row in rows:
-        residuals[row["conversation"]] += row[key] - mean
-    clusters = len(residuals)
-    if clusters < 2:
-        return None
-    variance = clusters / (clusters - 1) * sum(value**2 for value in residuals.values())
-    return round(sqrt(variance) / len(rows), DIGITS)
+def _rounded(value: float | Sequence[float] | None) -> float | list[float] | None:
+    match value:
+        case None:
+            return None
+        case float():
+            return round(value, DIGITS)
+        case _:
+            return [round(one, DIGITS) for one in value]

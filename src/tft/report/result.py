@@ -40,6 +40,7 @@ def keep_result(name: str, root: Path) -> Path:
     params = load_params(root / "params.yaml")
     names = [*params.pipelines, *(["delta"] if {"tft", "direct"} <= set(params.pipelines) else [])]
     flat = [root / "metrics" / "pipelines" / f"{name}.json" for name in names]
+    flat.append(root / "metrics" / "comparison.json")
     cells = [
         root / "metrics" / "cells" / f"{cell}.json"
         for cell in cell_names(list(params.scenarios), params.pipelines)

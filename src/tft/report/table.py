@@ -7,8 +7,13 @@ from tabulate import tabulate
 
 from tft.errors import InputError
 
-BASE = "base"
-"""The cell of the student as it is before any fine-tuning."""
+BASELINES = {
+    "always_respond": "(always respond)",
+    "most_frequent_call": "(most frequent call)",
+    "copy_last_call": "(copy last call)",
+    "base": "(untuned student)",
+}
+"""Cells of no scenario and pipeline, and how their rows are called: what a score is worth."""
 
 # Judge scores of the published benchmark by scenario kind: Qwen3-1.7B, judged by an LLM
 # (openai.gpt-oss-120b) on 359 turns. Source: README of distil-labs/distil-tft-benchmarking, commit
@@ -20,15 +25,29 @@ PUBLISHED = {
     "low_data": {"tft": 0.852, "direct": 0.649},
     "trace_mixing": {"tft": 0.858, "direct": 0.694},
 }
-PUBLISHED_BY = "published (Qwen3-1.7B, LLM judge)"
+PUBLISHED_BY = "Qwen3-1.7B, judged by an LLM on 359 turns"
+
+COLUMNS = (
+    "judge",
+    "staged tool call",
+    "name accuracy",
+    "service call exact",
+    "n",
+    "parse failures",
+)
 
 Cells = Mapping[str, Mapping[str, Any]]
-"""Metrics of each cell (`evaluation.summary`), by the cell's name: "base" or SCENARIO-PIPELINE."""
+"""Metrics of each cell (`evaluation.summary`), by its name: of BASELINES or SCENARIO-PIPELINE."""
+Comparison = Mapping[str, Mapping[str, Any]]
+"""What `evaluation.summary.compare_pipelines` says, by scenario."""
 
 
 def cell_names(scenarios: Sequence[str], pipelines: Sequence[str]) -> list[str]:
-    """The untuned student's cell, then one per scenario and pipeline, in the order of params."""
-    return [BASE, *(f"{scenario}-{pipeline}" for scenario in scenarios for pipeline in pipelines)]
+    """The baselines' cells, then one per scenario and pipeline, in the order of params."""
+    return [
+        *BASELINES,
+        *(f"{scenario}-{pipeline}" for scenario in scenarios for pipeline in pipelines),
+    ]
 
 
 def judge_scores(cells: Cells, scenarios: Sequence[str], pipeline: str) -> dict[str, float]:
@@ -43,11 +62,18 @@ def deltas(cells: Cells, scenarios: Sequence[str]) -> dict[str, float]:
 
 
 def render(
-    cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str], corpus: str, student: str
+    cells: Cells,
+    comparison: Comparison,
+    closest: float,
+    kinds: Mapping[str, str],
+    pipelines: Sequence[str],
+    corpus: str,
+    student: str,
 ) -> str:
     """The page reports/benchmark.md, in GitHub's markdown.
 
-    `kinds` is {scenario: kind}, in the order of the rows.
+    `kinds` is {scenario: kind}, in the order of the rows, `closest` how alike a training and a test
+    conversation are at most.
 
     Raises:
         InputError: the cells were judged by different judges, so their scores do not compare.
@@ -60,40 +86,58 @@ def render(
     lines = [
         f"# Benchmark: corpus {corpus}, student {student}, {judges.pop()}",
         "",
-        "± is the standard error over conversations: turns of one may err together.",
+        "In brackets: 95 % intervals over conversations, whose turns may err together. Published: "
+        f"{PUBLISHED_BY}.",
+        f"No training conversation is more than {closest:.3f} like a test conversation.",
         "",
     ]
     if {"tft", "direct"} <= set(pipelines):
-        lines += [_comparison(cells, kinds), ""]
-    rows = [["(untuned student)", "", *_numbers(cells[BASE]), ""]]
+        lines += [
+            "p: that chance alone sets TFT and Direct this far apart; paired over conversations, "
+            f"corrected for {len(kinds)} comparisons (Holm).",
+            "",
+            _comparison(comparison, kinds),
+            "",
+        ]
+    head = ["scenario", "pipeline", *COLUMNS, "judge, published"]
+    rows = [[label, "", *_numbers(cells[name]), ""] for name, label in BASELINES.items()]
     for scenario, kind in kinds.items():
         for pipeline in pipelines:
-            published = PUBLISHED[kind].get(pipeline)
-            numbers = _numbers(cells[f"{scenario}-{pipeline}"])
-            rows.append([scenario, pipeline, *numbers, _score(published)])
-    head = ["scenario", "pipeline", "judge", "staged tool call", "name accuracy"]
-    head += ["service call exact", "n", "parse failures", f"judge, {PUBLISHED_BY}"]
+            published = _score(PUBLISHED[kind].get(pipeline))
+            rows.append([scenario, pipeline, *_numbers(cells[f"{scenario}-{pipeline}"]), published])
     lines.append(_markdown(rows, head))
     return "\n".join(lines) + "\n"
 
 
-def _comparison(cells: Cells, kinds: Mapping[str, str]) -> str:
+def _comparison(comparison: Comparison, kinds: Mapping[str, str]) -> str:
+    head = ["judge", "TFT", "Direct", "difference", "p"]
+    head += [f"{column}, published" for column in head[1:4]]
     rows = []
     for scenario, kind in kinds.items():
-        tft, direct = (cells[f"{scenario}-{name}"]["judge"] for name in ("tft", "direct"))
-        theirs = PUBLISHED[kind]["tft"], PUBLISHED[kind]["direct"]
-        ours = [_score(tft), _score(direct), f"{tft - direct:+.3f}"]
-        rows.append([scenario, *ours, *map(_score, theirs), f"{theirs[0] - theirs[1]:+.3f}"])
-    columns = ["TFT", "Direct", "delta"]
-    return _markdown(rows, ["judge", *columns, *(f"{c}, {PUBLISHED_BY}" for c in columns)])
+        ours, theirs = comparison[scenario], PUBLISHED[kind]
+        rows.append(
+            [
+                scenario,
+                _score(ours["tft"]),
+                _score(ours["direct"]),
+                f"{ours['difference']:+.3f}{_interval(ours['interval'], '+.3f')}",
+                _score(ours["p_holm"]),
+                _score(theirs["tft"]),
+                _score(theirs["direct"]),
+                f"{theirs['tft'] - theirs['direct']:+.3f}",
+            ]
+        )
+    return _markdown(rows, head)
 
 
 def _numbers(cell: Mapping[str, Any]) -> list[str]:
+    """In the order of COLUMNS."""
+    intervals = cell["intervals"]
     return [
-        f"{_score(cell['judge'])} ± {_score(cell['standard_errors']['judge']) or '?'}",
+        _score(cell["judge"]) + _interval(intervals["judge"]),
         _score(cell["staged_tool_call"]),
         _score(cell["name_accuracy"]),
-        _score(cell["service_call_exact"]),
+        _score(cell["service_call_exact"]) + _interval(intervals.get("service_call_exact")),
         str(cell["n"]),
         str(cell["parse_failures"]),
     ]
@@ -101,6 +145,10 @@ def _numbers(cell: Mapping[str, Any]) -> list[str]:
 
 def _score(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+def _interval(bounds: Sequence[float] | None, form: str = ".3f") -> str:
+    return "" if bounds is None else f" [{', '.join(format(bound, form) for bound in bounds)}]"
 
 
 def _markdown(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:

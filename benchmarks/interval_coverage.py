@@ -1,0 +1,180 @@
+"""How often 95 % intervals hold the true value, and how often equal cells differ significantly.
+
+Run:   python benchmarks/interval_coverage.py [--replications 10000]
+
+Test sets of 34 conversations are drawn again and again from a population whose mean is known, with
+scores that lie nearer to each other within a conversation than between two; each is given every
+interval and every test. Wanted: 93 to 97 % of the intervals hold the mean, and 4 to 6 % of the
+tests of equal cells have p < 0.05. Means: beta-binomial scores. Pairs of cells: normal scores cut
+at a threshold, the sum of what a conversation, a turn, and a cell in a conversation contribute.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import click
+import numpy as np
+from scipy.stats import DegenerateDataWarning, bootstrap, norm, permutation_test, ttest_rel
+from tabulate import tabulate
+
+from tft.evaluation.uncertainty import (
+    Array,
+    difference_interval,
+    mean_interval,
+    paired_p,
+    standard_error,
+)
+
+CONVERSATIONS = 34
+# How many turns conversations have; about as many as the benchmark's test conversations.
+TURNS = np.array([6, 7, 7, 8, 8, 9, 9, 9, 10, 10, 10, 11, 11, 12, 12, 13, 14, 15, 16, 20])
+SERVICE_CALLS = np.array([1, 1, 2, 2, 2, 2, 3, 3, 4])
+RESAMPLES = 999
+AT_ONCE = 100  # test sets: memory
+
+
+class Means(NamedTuple):
+    """A population of one cell's conversations."""
+
+    label: str
+    mean: float
+    correlation: float  # of two turns of one conversation
+    turns: Array = TURNS
+
+
+class Pairs(NamedTuple):
+    """A population of conversations that two cells answered."""
+
+    label: str
+    means: tuple[float, float]
+    conversation: float  # shares of the normal scores' variance
+    turn: float
+    cells: tuple[float, float]
+
+
+MEANS = (
+    Means("judge", 0.85, 0.1),
+    Means("judge, conversations unlike", 0.85, 0.3),
+    Means("name accuracy", 0.95, 0.1),
+    Means("half right", 0.5, 0.1),
+    Means("service calls, exact", 0.3, 0.2, SERVICE_CALLS),
+    Means("service calls, few exact", 0.1, 0.2, SERVICE_CALLS),
+)
+PAIRS = (
+    Pairs("equal", (0.85, 0.85), 0.07, 0.4, (0.05, 0.05)),
+    Pairs("equal, much alike", (0.85, 0.85), 0.1, 0.8, (0.02, 0.02)),
+    Pairs("equal, one uneven", (0.85, 0.85), 0.07, 0.4, (0.05, 0.3)),
+    Pairs("equal, both uneven", (0.7, 0.7), 0.2, 0.4, (0.2, 0.2)),
+    Pairs("unequal", (0.85, 0.75), 0.07, 0.4, (0.05, 0.05)),
+)
+
+
+def draw_means(population: Means, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """(totals, turns) of n test sets, each of shape (n, conversations)."""
+    turns = rng.choice(population.turns, (n, CONVERSATIONS))
+    strength = 1 / population.correlation - 1
+    rates = rng.beta(population.mean * strength, (1 - population.mean) * strength, turns.shape)
+    return rng.binomial(turns, rates).astype(float), turns.astype(float)
+
+
+def draw_pairs(population: Pairs, n: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+    """(one cell's totals, the other's, turns) of n test sets."""
+    turns = rng.choice(TURNS, (n, CONVERSATIONS))
+    shape = (*turns.shape, TURNS.max())
+    there = np.arange(TURNS.max()) < turns[..., np.newaxis]
+    shared = population.conversation**0.5 * rng.normal(size=(*turns.shape, 1))
+    shared = shared + population.turn**0.5 * rng.normal(size=shape)
+    totals = []
+    for mean, share in zip(population.means, population.cells, strict=True):
+        rest = 1 - population.conversation - population.turn - share
+        own = share**0.5 * rng.normal(size=(*turns.shape, 1)) + rest**0.5 * rng.normal(size=shape)
+        good = (shared + own < norm.ppf(mean)) & there
+        totals.append(good.sum(-1).astype(float))
+    return *totals, turns.astype(float)
+
+
+def bootstrap_intervals(totals: Array, turns: Array) -> dict[str, tuple[Array, Array]]:
+    """The intervals that scipy reads off the bootstrap's distribution; NaN holds nothing."""
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        return {
+            method: bootstrap(
+                (totals, turns), lambda totals, turns, axis: totals.sum(axis) / turns.sum(axis),
+                paired=True, vectorized=True, axis=-1, n_resamples=RESAMPLES, method=method, rng=0,
+            ).confidence_interval
+            for method in ("percentile", "BCa")
+        }  # fmt: skip
+
+
+def coverage_of_means(population: Means, replications: int) -> dict[str, float]:
+    """The share of test sets whose interval holds the population's mean, by method."""
+    hits: Counter[str] = Counter()
+    for rng in batches(replications):
+        totals, turns = draw_means(population, AT_ONCE, rng)
+        mean, error = totals.sum(-1) / turns.sum(-1), standard_error(totals, turns, RESAMPLES)
+        intervals = bootstrap_intervals(totals, turns) | {
+            "t": difference_interval(mean, error, CONVERSATIONS),
+            "t, logit (ours)": mean_interval(mean, error, CONVERSATIONS),
+        }
+        for method, (low, high) in intervals.items():
+            hits[method] += int(((low <= population.mean) & (population.mean <= high)).sum())
+    return {method: number / replications for method, number in hits.items()}
+
+
+def coverage_of_pairs(
+    population: Pairs, replications: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """({method: coverage of the difference}, {test: share with p < 0.05})."""
+    hits: Counter[str] = Counter()
+    found: Counter[str] = Counter()
+    true = population.means[0] - population.means[1]
+    for rng in batches(replications):
+        ours, theirs, turns = draw_pairs(population, AT_ONCE, rng)
+        difference = (ours - theirs).sum(-1) / turns.sum(-1)
+        error = standard_error(ours - theirs, turns, RESAMPLES)
+        intervals = bootstrap_intervals(ours - theirs, turns) | {
+            "t (ours)": difference_interval(difference, error, CONVERSATIONS)
+        }
+        tests = {
+            "sign flips": permutation_test(
+                (ours, theirs), lambda ours, theirs, axis: (ours - theirs).sum(axis),
+                permutation_type="samples", vectorized=True, axis=-1, n_resamples=RESAMPLES, rng=0,
+            ).pvalue,
+            "t of sums": ttest_rel(ours, theirs, axis=-1).pvalue,
+            "t (ours)": paired_p(difference, error, CONVERSATIONS),
+        }  # fmt: skip
+        for method, (low, high) in intervals.items():
+            hits[method] += int(((low <= true) & (true <= high)).sum())
+        for method, p in tests.items():
+            found[method] += int((p < 0.05).sum())
+    return (
+        {method: number / replications for method, number in hits.items()},
+        {method: number / replications for method, number in found.items()},
+    )
+
+
+def batches(replications: int) -> Iterator[np.random.Generator]:
+    """A generator of its own for every AT_ONCE test sets, so that more of them begin alike."""
+    for number in range(replications // AT_ONCE):
+        yield np.random.default_rng(number)
+
+
+@click.command(help=__doc__)
+@click.option("--replications", default=10_000, show_default=True, type=click.IntRange(AT_ONCE))
+def main(replications: int) -> None:
+    means = [(one.label, coverage_of_means(one, replications)) for one in MEANS]
+    print(f"Coverage of means, {replications} test sets a row")
+    print(tabulate([{"population": label} | hits for label, hits in means], "keys", floatfmt=".3f"))
+    pairs = [(one.label, *coverage_of_pairs(one, replications)) for one in PAIRS]
+    print("\nCoverage of differences")
+    lines = [{"pair of cells": label} | hits for label, hits, _ in pairs]
+    print(tabulate(lines, "keys", floatfmt=".3f"))
+    print("\nShare of tests with p < 0.05: false positives where cells are equal, else power")
+    lines = [{"pair of cells": label} | found for label, _, found in pairs]
+    print(tabulate(lines, "keys", floatfmt=".3f"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Where a cell goes wrong: which tool in place of which, which arguments, and how far in."""
+
+import csv
+import io
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from tft.conversation import ParseError, Turn, canonical_json
+from tft.task import RESPOND
+
+Row = Mapping[str, Any]
+
+NO_CALL = "(no call)"
+"""In place of a predicted tool: the answer held no call."""
+
+WIDTH = 3  # assistant turns in a bin
+CURVES = ("judge", "staged_tool_call", "name_accuracy")
+
+
+def breakdown(turns: Sequence[Turn], rows: Sequence[Row]) -> dict[str, Any]:
+    """Counts and means of one cell.
+
+    Args:
+        turns: all assistant turns of the test conversations, in order.
+        rows: their rows of `tables.SCORES`, aligned by position.
+
+    Returns:
+        `confusion`: {reference's tool: {predicted tool: turns}}. `arguments`: see `arguments`.
+        `by_turn` and `by_length`: means of CURVES in bins from `first` to `last`, by the number of
+        a turn among its conversation's assistant turns, from 1, and by how many of those there are.
+    """
+    lengths = Counter(turn.conversation for turn in turns)
+    seen: Counter[str] = Counter()
+    numbers = []
+    for turn in turns:
+        seen[turn.conversation] += 1
+        numbers.append(seen[turn.conversation])
+    return {
+        "confusion": confusion(rows),
+        "arguments": arguments(turns),
+        "by_turn": _binned(numbers, rows),
+        "by_length": _binned([lengths[turn.conversation] for turn in turns], rows),
+    }
+
+
+def confusion(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
+    """{reference's tool: {predicted tool: turns}}, the most frequent first."""
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in sorted(rows, key=lambda row: (row["tool"], row["predicted_tool"] or NO_CALL)):
+        counted[row["tool"]][row["predicted_tool"] or NO_CALL] += 1
+    return {tool: dict(predicted.most_common()) for tool, predicted in counted.items()}
+
+
+def arguments(turns: Sequence[Turn]) -> dict[str, dict[str, dict[str, int]]]:
+    """{tool: {argument: {right, wrong, missing, invented}}} of the service calls with right tool.
+
+    `missing` is in the reference alone, `invented` in the prediction alone.
+    """
+    counted: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for turn in turns:
+        reference, prediction = turn.reference, turn.prediction
+        if isinstance(prediction, ParseError) or prediction.name != reference.name:
+            continue
+        if reference.name == RESPOND:
+            continue
+        for name in reference.arguments | prediction.arguments:
+            if name not in prediction.arguments:
+                outcome = "missing"
+            elif name not in reference.arguments:
+                outcome = "invented"
+            else:
+                values = [one.arguments[name] for one in (reference, prediction)]
+                same = canonical_json(values[0]) == canonical_json(values[1])
+                outcome = "right" if same else "wrong"
+            counted[reference.name][name][outcome] += 1
+    return {
+        tool: {
+            name: {key: names[name][key] for key in ("right", "wrong", "missing", "invented")}
+            for name in sorted(names)
+        }
+        for tool, names in sorted(counted.items())
+    }
+
+
+def _binned(numbers: Sequence[int], rows: Sequence[Row]) -> list[dict[str, Any]]:
+    bins: dict[int, list[Row]] = defaultdict(list)
+    for number, row in zip(numbers, rows, strict=True):
+        bins[(number - 1) // WIDTH].append(row)
+    return [
+        {
+            "first": index * WIDTH + 1,
+            "last": (index + 1) * WIDTH,
+            "n": len(bins[index]),
+            **{key: round(fmean(row[key] for row in bins[index]), 6) for key in CURVES},
+        }
+        for index in sorted(bins)
+    ]
+
+
+def confusion_csv(rows: Sequence[Row]) -> str:
+    """A line a turn, which `dvc plots` counts and draws."""
+    lines = [
+        {"reference": row["tool"], "predicted": row["predicted_tool"] or NO_CALL} for row in rows
+    ]
+    return _csv(["reference", "predicted"], lines)
+
+
+def curves_csv(summary: Mapping[str, Any]) -> str:
+    """`by_turn` and `by_length` of a breakdown as curves, which `dvc plots` draws."""
+    lines = [
+        {"split": split, **line} for split in ("by_turn", "by_length") for line in summary[split]
+    ]
+    return _csv(["split", "first", "last", "n", *CURVES], lines)
+
+
+def _csv(columns: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
