@@ -63,10 +63,10 @@ def main() -> None:
         judges = {row["judge"] for row in verdicts.values()}
         summary = {"judged_by": ", ".join(sorted(judges)), **summarize(rows)}
         write_json(Path("metrics/cells") / f"{cell}.json", summary)
-        errors = breakdown(turns, rows)
-        write_json(Path("metrics/breakdown") / f"{cell}.json", errors)
+        details = breakdown(turns, rows)
+        write_json(Path("metrics/breakdown") / f"{cell}.json", details)
         write_text(Path("reports/confusion") / f"{cell}.csv", confusion_csv(rows))
-        write_text(Path("reports/curves") / f"{cell}.csv", curves_csv(errors))
+        write_text(Path("reports/curves") / f"{cell}.csv", curves_csv(details))
         print(f"{cell}: judge {summary['judge']:.3f}, staged {summary['staged_tool_call']:.3f}")
     both = {"tft", "direct"} <= set(params.pipelines)
     comparison = compare_pipelines(scores, list(params.scenarios) if both else [])

@@ -134,4 +134,4 @@ def test_sgds_own_conversations_are_no_near_copies_of_the_tests(sgd, sgd_params)
         pair = closest({one.id: text(one) for one in train}, {one.id: text(one) for one in tests})
         assert 0.85 < pair.similarity < highest < limit
     shares = overlap(train, tests)
-    assert all(0.2 < shares[key] < 1 for key in ("user_utterances", "agent_messages"))
+    assert all(0.1 < shares[key] < 0.3 for key in ("user_utterances", "agent_messages"))

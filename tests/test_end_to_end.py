@@ -176,7 +176,8 @@ def test_an_experiment_is_compared_with_the_committed_run(project: Project) -> N
 
     project.run("dvc", "plots", "diff", "HEAD", "cleaner", "--out", "plots")
     page = (project.root / "plots/index.html").read_text(encoding="utf-8")
-    assert all(f"reports/loss/{cell}.csv" in page for cell in CELLS)
+    drawn = [f"{kind}/{cell}.csv" for kind in ("loss", "confusion", "curves") for cell in CELLS]
+    assert all(f"reports/{name}" in page for name in drawn)
     assert '"rev": "cleaner"' in page
 
 

@@ -49,7 +49,7 @@ class Comparison(NamedTuple):
 
 
 def estimate(rows: Sequence[Row], key: str) -> Estimate:
-    """The mean of a column of scores from 0 to 1 over turns, told by `conversation` and `turn`."""
+    """The mean of a column of scores from 0 to 1 over rows, each a turn of its `conversation`."""
     totals, turns = _by_conversation(rows, key)
     mean = fsum(totals) / fsum(turns)
     if len(turns) < 2:
@@ -60,7 +60,7 @@ def estimate(rows: Sequence[Row], key: str) -> Estimate:
 
 
 def compare(ours: Sequence[Row], theirs: Sequence[Row], key: str) -> Comparison:
-    """The mean of ours less that of theirs, over the same turns.
+    """The mean of ours less that of theirs, over rows of the same turns.
 
     Raises:
         InputError: their turns are others; names one.
