@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+from rapidfuzz import fuzz
 from ruamel.yaml import YAML
 from test_report import run_stage
 
@@ -70,6 +73,18 @@ def test_the_closest_pair_is_found_among_all():
     tests = {"one": "abcdefgh", "other": "12345678"}
     assert closest({"a": "abcd", "b": "12345679", "c": "abc"}, tests) == ("b", "other", 0.875)
     assert closest({"a": "xyz"}, tests).similarity == 0
+
+
+groups = st.dictionaries(st.sampled_from("abcd"), st.text("xyz", max_size=6), min_size=1)
+
+
+@given(groups, groups)
+def test_no_pair_is_closer_than_the_one_found(training, tests):
+    found = closest(training, tests)
+    assert found.similarity == fuzz.ratio(training[found.training], tests[found.test]) / 100
+    assert found.similarity == max(
+        fuzz.ratio(one, other) / 100 for one in training.values() for other in tests.values()
+    )
 
 
 @pytest.fixture

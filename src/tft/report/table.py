@@ -86,15 +86,15 @@ def render(
     lines = [
         f"# Benchmark: corpus {corpus}, student {student}, {judges.pop()}",
         "",
-        "In brackets: 95 % intervals over conversations, whose turns may err together. Published: "
-        f"{PUBLISHED_BY}.",
+        "In brackets: 95 % intervals over conversations, whose turns may err together; none where "
+        f"all score the same. Published: {PUBLISHED_BY}.",
         f"No training conversation is more than {closest:.3f} like a test conversation.",
         "",
     ]
     if {"tft", "direct"} <= set(pipelines):
         lines += [
-            "p: that chance alone sets TFT and Direct this far apart; paired over conversations, "
-            f"corrected for {len(kinds)} comparisons (Holm).",
+            "p: how likely chance alone sets TFT and Direct this far apart; paired over "
+            f"conversations, corrected for {len(kinds)} comparisons (Holm).",
             "",
             _comparison(comparison, kinds),
             "",
