@@ -9,6 +9,7 @@ report.pipeline) and reports/benchmark.md.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,16 @@ def main() -> None:
         name: read_metrics(Path("metrics/cells") / f"{name}.json", "score")
         for name in cell_names(scenarios, pipelines)
     }
-    comparison = read_metrics(Path("metrics/comparison.json"), "score")
+    both = {"tft", "direct"} <= set(pipelines)
+    comparison = read_metrics(
+        Path("metrics/comparison.json"), "score", holds=scenarios if both else []
+    )
     overlaps = [
-        read_metrics(Path("metrics/contamination") / f"{pipeline}.json", "contamination")[scenario]
+        cell
         for pipeline in pipelines
-        for scenario in scenarios
+        for cell in read_metrics(
+            Path("metrics/contamination") / f"{pipeline}.json", "contamination", holds=scenarios
+        ).values()
     ]
     closest = max(cell["closest"]["similarity"] for cell in overlaps)
     kinds = {name: scenario.kind for name, scenario in params.scenarios.items()}
@@ -46,17 +52,19 @@ def main() -> None:
         write_json(Path("metrics/pipelines") / f"{pipeline}.json", scores)
         if pipeline == params.report.pipeline:
             write_json(Path("metrics/headline.json"), scores)
-    if {"tft", "direct"} <= set(pipelines):
+    if both:
         write_json(Path("metrics/pipelines/delta.json"), deltas(cells, scenarios))
     write_text(Path("reports/benchmark.md"), page)
     print(page)
 
 
-def read_metrics(path: Path, stage: str) -> dict[str, Any]:
-    """What a stage before this one wrote."""
+def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> dict[str, Any]:
+    """What a stage before this one wrote, and that it is of these scenarios."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; `dvc repro {stage}` makes it")
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if missing := [name for name in holds if name not in content]:
+        raise InputError(f"{path}: lacks scenario {missing[0]!r}; `dvc repro {stage}` adds it")
     return content
 
 
