@@ -104,7 +104,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.run("git", "config", "user.email", "test@example.org")
     project.commit()
     ran = project.stages_run_by("dvc", "repro")
-    assert ran == {"fetch", "split", "predict", "judge", "score", "report"} | {
+    assert ran == {"fetch", "split", "references", "predict", "judge", "score", "report"} | {
         f"{stage}@{scenario}"
         for stage in ("traces", "filter", "relabel", "synthesize", "audit")
         for scenario in PARAMS.scenarios

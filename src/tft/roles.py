@@ -11,7 +11,7 @@ from tft.conversation import Conversation, Turn, Verdict
 from tft.corpus.published import read_published, split_published
 from tft.corpus.report import ImportReport
 from tft.corpus.sgd import read_sgd, split_sgd
-from tft.corpus.traces import read_traces, split_traces
+from tft.corpus.traces import SOURCE, read_traces, split_traces
 from tft.curated import Draft, Plan, Relabelled, Relevance
 from tft.curation.relabel import relabel as relabel_by_llm
 from tft.curation.relevance import score_relevance as score_by_llm
@@ -69,6 +69,11 @@ def split_corpus(
         case "traces":
             train, test = split_traces(conversations, params.traces.test_fraction, params.seed)
     return _cut(train, test, params.limit)
+
+
+def labels_are_given(held_out: Sequence[Conversation], params: Params) -> bool:
+    """Whether the held-out calls are right already: not so of your own traces, but of a test set."""
+    return params.corpus != "traces" or any(one.source != SOURCE for one in held_out)
 
 
 def _cut(

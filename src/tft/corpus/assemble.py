@@ -234,4 +234,5 @@ def _is_object(text: str) -> bool:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return False
-    return isinstance(value, dict | list)
+    items = value if isinstance(value, list) else [value]
+    return all(isinstance(item, dict) for item in items)
