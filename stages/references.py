@@ -63,7 +63,7 @@ def main() -> None:
     write_rows(folder / "decisions.parquet", DECISIONS, decisions)
     if not test:
         raise InputError(
-            f"none of {len(held_out)} held-out traces could be filtered and labelled; see {folder}, "
+            f"none of {len(held_out)} held-out traces passed filter and relabelling; see {folder}; "
             "raise traces.test_fraction, or bring a test.jsonl"
         )
     write_conversations(Path("data/split/test.parquet"), test)

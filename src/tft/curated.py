@@ -84,7 +84,7 @@ def decision_rows(
 def relabelled_traces(
     traces: Sequence[Conversation], results: Sequence[Relabelled]
 ) -> list[Conversation]:
-    """The traces that could be labelled anew; provenance has `relabelled`, {turn: why it changed}."""
+    """The traces that could be labelled anew; provenance says why a turn was changed."""
     kept = []
     for trace, result in zip(traces, results, strict=True):
         if one := result.conversation:

@@ -72,7 +72,7 @@ def split_corpus(
 
 
 def labels_are_given(held_out: Sequence[Conversation], params: Params) -> bool:
-    """Whether the held-out calls are right already: not so of your own traces, but of a test set."""
+    """Whether the held-out calls are right already: those of a test set are, not those of logs."""
     return params.corpus != "traces" or any(one.source != SOURCE for one in held_out)
 
 
