@@ -86,8 +86,8 @@ def split_traces(
 ) -> tuple[list[Conversation], list[Conversation]]:
     """(what may be trained on, what is tested on): test.jsonl, or else a share of the traces.
 
-    Traces that say the same stay on one side, so that nobody is tested on what they learnt by
-    heart. Which are drawn depends on each one's id alone: more traces do not change it.
+    Traces that say the same stay on one side, so that no student is tested on what it learnt by
+    heart. Each draws a number of its own and the lowest are held out: a few more traces move few.
 
     Raises:
         InputError: one of the sides would be empty.
@@ -186,7 +186,7 @@ def _read_file(
     for trace in _traces(file, read_lines(path), counts, report):
         counts.traces += 1
         line = trace.lines[0]
-        place = f"{source}/{line:07}"
+        place = f"{path.stem}/{line:07}"
         try:
             logs = trace.dialogues()
             _check_new(logs[0].id, f"{file}, line {line}", seen)
