@@ -15,7 +15,7 @@ ifneq ($(wildcard $(TFT_SGD_ARCHIVE)),)
 export TFT_SGD_ARCHIVE := $(abspath $(TFT_SGD_ARCHIVE))
 endif
 
-.PHONY: setup run test test-slow check format compare result pretrain
+.PHONY: setup run test test-slow check format compare result pretrain serve
 
 setup: $(INSTALLED)
 
@@ -73,3 +73,9 @@ result: setup
 pretrain: setup
 	python stages/pretrain.py
 	dvc commit --force pretrain
+
+# An OpenAI endpoint of a packaged student: make serve MODEL=noisy_labels-tft PORT=8000
+PORT ?= 8000
+serve: setup
+	$(if $(MODEL),,$(error make serve needs a student: make serve MODEL=noisy_labels-tft))
+	python -m tft serve $(MODEL) --port $(PORT)

@@ -2,22 +2,20 @@
 
 Reads data/PIPELINE/SCENARIO/train.parquet, data/split/task.json and the student's base. Writes
 models/adapters/SCENARIO-PIPELINE and reports/loss/SCENARIO-PIPELINE.csv. A killed run goes on from
-its last checkpoint in TFT_CACHE.
+its last checkpoint in TFT_CACHE; cells whose conversations are the same share one training.
 
     python stages/finetune.py noisy_labels direct
 """
 
-import hashlib
 import shutil
 from pathlib import Path
 
 import click
 
 from tft.params import environment, load_params
-from tft.student.checkpoint import fingerprint
 from tft.student.encode import encode
 from tft.student.template import load_tokenizer
-from tft.student.train import finetune, loss_csv
+from tft.student.train import finetune_once
 from tft.tables import read_conversations, write_text
 from tft.task import read_task
 
@@ -38,13 +36,11 @@ def main(scenario: str, pipeline: str) -> None:
     tokens = sum(one.tokens for one in encoded)
     print(f"{cell}: {len(encoded)} conversations, {tokens:,} tokens, nothing truncated")
 
-    run = f"{student!r} {encoded!r} {fingerprint(student.base)}"
-    digest = hashlib.sha256(run.encode()).hexdigest()
-    checkpoints = Path(environment("TFT_CACHE", ".cache")) / "finetune" / digest[:16]
-    output = Path("models/adapters") / cell
-    history = finetune(encoded, student, tokenizer, checkpoints, output)
-    write_text(Path("reports/loss") / f"{cell}.csv", loss_csv(history))
-    shutil.rmtree(checkpoints)
+    cache = Path(environment("TFT_CACHE", ".cache")) / "finetune"
+    trained = finetune_once(encoded, student, tokenizer, cache)
+    shutil.copytree(trained / "adapter", Path("models/adapters") / cell, dirs_exist_ok=True)
+    loss = (trained / "loss.csv").read_text(encoding="utf-8")
+    write_text(Path("reports/loss") / f"{cell}.csv", loss)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Put together what a user takes away: adapter, merged weights and model card of one cell.
+"""Put together what a user takes away: adapter, merged weights, task and card of one cell.
 
 Reads the student's base, models/adapters/CELL, data/PIPELINE/SCENARIO/train.parquet,
 data/split/task.json, reports/loss/CELL.csv and metrics/cells/CELL.json. Writes
@@ -18,7 +18,7 @@ from tft.params import load_params
 from tft.student.card import write_student_card
 from tft.student.checkpoint import merge
 from tft.tables import read_conversations
-from tft.task import read_task
+from tft.task import read_task, write_task
 
 
 @click.command(help=__doc__)
@@ -37,6 +37,7 @@ def main(scenario: str, pipeline: str) -> None:
     adapter, output = Path("models/adapters") / cell, Path("models/students") / cell
     shutil.copytree(adapter, output / "adapter", dirs_exist_ok=True)
     merge(params.students[params.student].base, adapter, output / "merged")
+    write_task(output / "job_description.json", task)
     write_student_card(output, (scenario, pipeline), params, task, conversations, losses, metrics)
 
 

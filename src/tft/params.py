@@ -47,6 +47,16 @@ class Published(Section):
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
 
 
+class Builtin(Section):
+    """The simulated corpus."""
+
+    seed: int
+    today: date
+    service: str
+    counts: dict[str, Count]
+    held_out: Count
+
+
 class Traces(Section):
     """Where your own traces are, in which form, and which of them are taken."""
 
@@ -312,7 +322,7 @@ class Llm(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
-    corpus: Literal["sgd", "published", "traces"]
+    corpus: Literal["builtin", "sgd", "published", "traces"]
     student: str
     seed: int
     run: Names
@@ -320,6 +330,7 @@ class Params(Section):
     limit: Limit
     sgd: Sgd
     published: Published
+    builtin: Builtin
     traces: Traces
     defined: Annotated[dict[str, Scenario], Field(alias="scenarios")]
     students: dict[str, Student]

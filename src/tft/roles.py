@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tft.conversation import Conversation, Turn, Verdict
+from tft.corpus.builtin import read_builtin, split_builtin
 from tft.corpus.published import read_published, split_published
 from tft.corpus.report import ImportReport
 from tft.corpus.sgd import read_sgd, split_sgd
@@ -45,6 +46,8 @@ def load_corpus(params: Params) -> tuple[Iterable[Conversation], Task, ImportRep
     The report is complete once all conversations were taken.
     """
     match params.corpus:
+        case "builtin":
+            conversations, task = read_builtin(params.builtin)
         case "sgd":
             archive = environment("TFT_SGD_ARCHIVE", params.sgd.archive)
             conversations, task = read_sgd(archive, params.sgd)
@@ -62,6 +65,8 @@ def split_corpus(
 ) -> tuple[list[Conversation], list[Conversation]]:
     """(what may be trained on, of every service; what is tested on), cut to `limit`."""
     match params.corpus:
+        case "builtin":
+            train, test = split_builtin(conversations, params.builtin)
         case "sgd":
             train, test = split_sgd(conversations, params.sgd)
         case "published":
@@ -94,6 +99,8 @@ def make_traces(  # noqa: PLR0911 - one for each kind
         InputError: no such scenario, or one of its numbers does not fit the pool.
     """
     scenario = params.scenario(name)
+    if isinstance(scenario, Own):
+        return own.build(pool)
     try:
         if params.corpus == "published":
             return of_source(pool, "published", f"published/{scenario.published}")
@@ -108,8 +115,6 @@ def make_traces(  # noqa: PLR0911 - one for each kind
                 return low_data.build(pool, scenario, params.seed)
             case TraceMixing():
                 return trace_mixing.build(pool, scenario, params.seed)
-            case Own():
-                return own.build(pool)
     except InputError as error:
         raise InputError(f"params.yaml: scenarios.{name}.{error.message}") from error
 
@@ -121,7 +126,7 @@ def truth_for(name: str, pool: Sequence[Conversation], params: Params) -> list[C
         InputError: no such scenario.
     """
     scenario = params.scenario(name)
-    if scenario.kind == "own":
+    if isinstance(scenario, Own):
         return None
     if params.corpus == "published":
         (right,) = {one.published for one in params.defined.values() if one.kind == "baseline"}

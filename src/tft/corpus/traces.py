@@ -8,7 +8,7 @@ import itertools
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +17,8 @@ from jsonschema import Draft202012Validator, SchemaError
 
 from tft.conversation import Conversation
 from tft.corpus.assemble import assemble, with_talk
-from tft.corpus.formats import anthropic_messages, langfuse, openai_chat, otel, published
 from tft.corpus.formats.events import Logged
+from tft.corpus.formats.known import BY_LINE, SPREAD, Record, shape
 from tft.corpus.lines import Line, Piece, grouped, read_lines
 from tft.corpus.report import DIALOGUES, FileReport, ImportReport
 from tft.errors import InputError
@@ -28,28 +28,6 @@ from tft.task import Task, read_task
 SOURCE, TEST = "traces", "traces/test"
 SHOWN = 300
 """Characters of a reason at most; it may quote a message."""
-
-Record = Mapping[str, Any]
-
-BY_LINE: dict[str, Callable[[Record], Logged]] = {
-    "openai": openai_chat.parse,
-    "anthropic": anthropic_messages.parse,
-    "published": published.parse,
-}
-"""Formats with one dialogue a line."""
-
-
-class Spread(NamedTuple):
-    """A format that spreads a dialogue over lines: a line's pieces, and what pieces make."""
-
-    pieces: Callable[[Record], Iterator[tuple[str, Record]]]
-    parse: Callable[[str, Sequence[Record]], list[Logged]]
-
-
-SPREAD = {
-    "langfuse": Spread(langfuse.pieces, langfuse.parse),
-    "otel": Spread(otel.pieces, otel.parse),
-}
 
 
 def read_traces(params: Traces) -> tuple[Iterator[Conversation], Task, ImportReport]:
@@ -125,7 +103,7 @@ def detect(path: Path) -> str:
     for line in read_lines(path):
         first = first or line
         if line.record is not None:
-            kind = _shape(line.record)
+            kind = shape(line.record)
             if kind not in (None, "messages"):
                 return str(kind)
             undecided = undecided or kind == "messages"
@@ -138,31 +116,6 @@ def detect(path: Path) -> str:
         f"{path}: no known format; line {first.number}: {what:.200}. Known are "
         f"{', '.join([*BY_LINE, *SPREAD])}: see src/tft/corpus/formats, or name it in traces.format"
     )
-
-
-def _shape(record: Record) -> str | None:
-    """The format that a line's keys speak for; "messages" is OpenAI's or Anthropic's."""
-    if "resourceSpans" in record or ("attributes" in record and "name" in record):
-        return "otel"
-    if ("traceId" in record or "trace_id" in record) and "type" in record:
-        return "langfuse"
-    if isinstance(record.get("context"), str) or {"question", "answer"} <= record.keys():
-        return "published"
-    messages = record.get("messages")
-    if not isinstance(messages, list):
-        return None
-    blocks = [
-        block.get("type")
-        for message in messages
-        if isinstance(message, dict) and isinstance(message.get("content"), list)
-        for block in message["content"]
-        if isinstance(block, dict)
-    ]
-    if "system" in record or {"tool_use", "tool_result", "thinking"} & set(map(str, blocks)):
-        return "anthropic"
-    roles = {str(message.get("role")) for message in messages if isinstance(message, dict)}
-    calls = any(message.get("tool_calls") for message in messages if isinstance(message, dict))
-    return "openai" if calls or roles & {"tool", "system", "developer"} else "messages"
 
 
 class _Trace(NamedTuple):

@@ -259,7 +259,8 @@ def _today(conversations: Sequence[Conversation]) -> date:
         for value in item.values()
         if isinstance(value, str) and DATE.fullmatch(value)
     ]
-    return date.fromisoformat(min(found)) if found else date.today()
+    # Without any date, relative words still compare with each other on an arbitrary day.
+    return date.fromisoformat(min(found, default="2000-01-03"))
 
 
 def _aliases(

@@ -134,7 +134,9 @@ def read(
             spoken[index] = Spoken(
                 Phrase(template, blanks, place(one, index, calls)),
                 set(words(rest)),
-                _gives_away(rest, intact or bool(blanks), known),
+                _gives_away(
+                    blank(rest, find_dates(rest, evidence.today)), intact or bool(blanks), known
+                ),
             )
     return spoken
 
@@ -149,7 +151,10 @@ def known_words(conversations: Iterable[Conversation], task: Task) -> set[str]:
 
 
 def _gives_away(rest: str, belongs: bool, known: set[str]) -> bool | None:
-    """Whether a message is foreign: it is if it names what no user and no tool ever mentions."""
+    """Whether a message is foreign: it is if it names what no user and no tool ever mentions.
+
+    Days, which everybody may name, are no longer in `rest`.
+    """
     if any(word not in known for name in NAME.findall(rest) for word in words(name)):
         return True
     return False if belongs else None

@@ -1,12 +1,16 @@
 """Fine-tuning: LoRA on all linear layers, packed rows, transformers' Trainer around it."""
 
 import csv
+import hashlib
+import importlib.metadata
 import io
 import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch.nn.functional import cross_entropy
@@ -15,9 +19,13 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from tft.errors import InputError
 from tft.params import Student
-from tft.student.checkpoint import load_model, save_adapter
+from tft.student.checkpoint import fingerprint, load_model, save_adapter
 from tft.student.encode import Encoded, shared_prefix
 from tft.student.pack import IGNORED, Row, epochs, pack
+from tft.tables import write_text
+
+# What weights depend on besides the encoded conversations; a change of it trains anew.
+TRAINING_CODE = ("attention.py", "checkpoint.py", "pack.py", "train.py")
 
 
 def row_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
@@ -143,6 +151,37 @@ def finetune(
         for split, key in (("train", "loss"), ("eval", "eval_loss"))
         if key in entry
     ]
+
+
+def finetune_once(
+    encoded: Sequence[Encoded], student: Student, tokenizer: PreTrainedTokenizerBase, cache: Path
+) -> Path:
+    """`finetune`, unless this very training was done before: the folder of its result.
+
+    A training is known by its conversations, settings, base, code and libraries. Pipelines often
+    agree on a scenario: where the filter rejects nothing, `filtered` is `direct`.
+
+    Returns:
+        A folder with `adapter` and `loss.csv`.
+
+    Raises:
+        InputError: no conversation is left to train on.
+    """
+    code = [Path(__file__).with_name(name).read_bytes() for name in TRAINING_CODE]
+    libraries = [importlib.metadata.version(name) for name in ("torch", "transformers", "peft")]
+    run = f"{student!r} {encoded!r} {fingerprint(student.base)} {code!r} {libraries!r}"
+    folder = cache / hashlib.sha256(run.encode()).hexdigest()[:16]
+    result = folder / "result"
+    if result.is_dir():
+        click.echo("trained before on the same conversations: taken from the cache")
+        return result
+    unfinished = folder / "unfinished"
+    checkpoints = folder / "checkpoints"
+    history = finetune(encoded, student, tokenizer, checkpoints, unfinished / "adapter")
+    write_text(unfinished / "loss.csv", loss_csv(history))
+    unfinished.rename(result)
+    shutil.rmtree(checkpoints)
+    return result
 
 
 def loss_csv(history: Sequence[dict[str, Any]]) -> str:

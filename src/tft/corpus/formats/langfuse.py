@@ -23,7 +23,7 @@ def pieces(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
     """
     if str(record.get("type")).upper() == "GENERATION":
         name = _get(record, "sessionId") or _get(record, "traceId")
-        if not isinstance(name, str):
+        if not isinstance(name, str) or not name:
             raise InputError(f"no trace id: traceId is {name!r:.40}")
         yield name, record
 

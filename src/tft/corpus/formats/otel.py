@@ -45,7 +45,7 @@ def pieces(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
         context = span.get("context")
         trace = span.get("traceId", context.get("trace_id") if isinstance(context, dict) else None)
         name = attributes.get("gen_ai.conversation.id") or trace
-        if not isinstance(name, str):
+        if not isinstance(name, str) or not name:
             raise InputError(f"no trace id: traceId is {trace!r:.40}")
         start = span.get("startTimeUnixNano", span.get("start_time"))
         # OTLP/JSON writes 64-bit numbers as strings; the SDK's are ISO times, which sort as text.

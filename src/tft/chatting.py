@@ -1,0 +1,156 @@
+"""Talking to a served student in the terminal; its functions are simulated, or Python functions."""
+
+import itertools
+import json
+import random
+import runpy
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tft.errors import InputError
+from tft.simulation.world import invented_word
+from tft.task import RESPOND, Task
+
+CALLS = 8  # in a row, before the user is heard again
+FOUND = 3  # invented results of a simulated search
+
+Complete = Callable[[list[dict[str, Any]]], dict[str, Any]]
+"""OpenAI messages in, the assistant's message out."""
+Function = Callable[..., Any]
+
+
+def chat(
+    complete: Complete,
+    task: Task,
+    functions: Mapping[str, Function],
+    heard: Iterator[str],
+    show: Callable[[str], None],
+) -> None:
+    """Pass on what the user says, run the functions that are called, show all that happens.
+
+    Results go back as user messages that hold JSON, the form in which the student was trained.
+
+    Args:
+        complete: asks the student.
+        task: its description opens the conversation.
+        functions: by tool name; `respond_to_user` is shown instead.
+        heard: what the user says, line by line.
+        show: prints a line.
+    """
+    messages: list[dict[str, Any]] = [{"role": "system", "content": task.description}]
+    for text in heard:
+        messages.append({"role": "user", "content": text})
+        for _ in range(CALLS):
+            reply = complete(messages)
+            messages.append(reply)
+            if not reply.get("tool_calls"):
+                show(f"(no call) {reply.get('content')}")
+                break
+            function = reply["tool_calls"][0]["function"]
+            name, arguments = function["name"], json.loads(function["arguments"])
+            if name == RESPOND:
+                show(" ".join(map(str, arguments.values())))
+                break
+            if name not in functions:
+                show(f"(undeclared function {name}: {json.dumps(arguments)})")
+                break
+            result = json.dumps(functions[name](**arguments), ensure_ascii=False)
+            show(f"  {name}({json.dumps(arguments, ensure_ascii=False)}) -> {result}")
+            messages.append({"role": "user", "content": result})
+        else:
+            show(f"({CALLS} calls in a row: your turn)")
+
+
+def simulated(task: Task, seed: int = 0) -> dict[str, Function]:
+    """Functions that find invented things and book whatever they are asked to.
+
+    A result repeats the arguments. Where another function needs a name, the result has one: so a
+    search finds things that can be booked.
+    """
+    rng = random.Random(seed)
+    tools = [tool for tool in task.tools if tool.name != RESPOND]
+
+    def call(own: str, **arguments: Any) -> list[dict[str, Any]]:
+        properties = {
+            key: schema
+            for tool in tools
+            for key, schema in tool.parameters.get("properties", {}).items()
+        }
+        names = [key for key in properties if key.endswith("name") and key not in arguments]
+        results = []
+        for _ in range(FOUND if names else 1):
+            result = dict(arguments)
+            result |= {key: f"{invented_word(rng)} {invented_word(rng)}" for key in names}
+            result |= {
+                key: rng.choice(schema["enum"])
+                for key, schema in properties.items()
+                if "enum" in schema and key not in result
+            }
+            results.append(result)
+        return results
+
+    return {tool.name: _bound(call, tool.name) for tool in tools}
+
+
+def _bound(call: Callable[..., Any], name: str) -> Function:
+    return lambda **arguments: call(name, **arguments)
+
+
+def bound(file: Path, task: Task) -> dict[str, Function]:
+    """The functions of a Python file, by tool name.
+
+    Raises:
+        InputError: the file lacks a function for one of the task's tools.
+    """
+    defined = runpy.run_path(str(file))
+    wanted = [tool.name for tool in task.tools if tool.name != RESPOND]
+    missing = [name for name in wanted if not callable(defined.get(name))]
+    if missing:
+        raise InputError(f"{file}: no function {', '.join(missing)}; each tool needs its own")
+    return {name: defined[name] for name in wanted}
+
+
+def completer(url: str, model: str, task: Task, key: str) -> Complete:
+    """Asks an OpenAI-compatible server, greedily, with the task's tools.
+
+    What it returns raises InputError where no server answers or it refuses.
+    """
+    from openai import APIConnectionError, APIStatusError, OpenAI  # noqa: PLC0415 (slow to import)
+
+    client = OpenAI(base_url=url, api_key=key)
+
+    def complete(messages: list[dict[str, Any]]) -> dict[str, Any]:
+        try:
+            response = client.chat.completions.create(
+                model=model,
+                messages=messages,  # type: ignore[arg-type]
+                tools=task.tools_openai(),  # type: ignore[arg-type]
+                temperature=0,
+            )
+        except APIConnectionError as error:
+            raise InputError(
+                f"no answer from {url} ({error}); start a server (make serve MODEL={model}) or "
+                "name another with --url"
+            ) from error
+        except APIStatusError as error:
+            raise InputError(f"{url} refused: {error.message}") from error
+        reply: dict[str, Any] = response.choices[0].message.model_dump(
+            include={"role", "content", "tool_calls"}, exclude_none=True
+        )
+        return reply
+
+    return complete
+
+
+def typed() -> Iterator[str]:
+    """What is typed, until the end of input or an interrupt; empty lines are asked for again."""
+    for _ in itertools.count():
+        try:
+            text = click.prompt("you", default="", prompt_suffix="> ", show_default=False).strip()
+        except click.Abort:
+            return
+        if text:
+            yield text

@@ -1,0 +1,63 @@
+"""The corpus that needs no download: dialogues simulated from a seed, every word of them ours."""
+
+import random
+from collections.abc import Sequence
+
+from tft.conversation import Conversation
+from tft.errors import InputError
+from tft.params import Builtin
+from tft.simulation.dialogue import simulate
+from tft.simulation.grammar import built_in
+from tft.simulation.services import SERVICES
+from tft.simulation.world import World
+from tft.task import Task
+
+
+def read_builtin(params: Builtin) -> tuple[list[Conversation], Task]:
+    """All conversations, `counts` of each service, and the task of `service`.
+
+    Conversation i of a service depends on the seed, the service and i alone.
+
+    Raises:
+        InputError: no such service.
+    """
+    grammar = built_in(params.today)
+    conversations = []
+    for name in (*params.counts, params.service):
+        if name not in SERVICES:
+            raise InputError(
+                f"params.yaml: builtin: unknown service {name!r}; there are {', '.join(SERVICES)}"
+            )
+    for name, count in params.counts.items():
+        service = SERVICES[name]
+        world = World(service, params.seed, params.today)
+        conversations += [
+            simulate(
+                f"{name}/{index:04}",
+                service,
+                world,
+                grammar,
+                random.Random(f"{params.seed}/{name}/{index}"),
+            )
+            for index in range(count)
+        ]
+    return conversations, SERVICES[params.service].task()
+
+
+def split_builtin(
+    conversations: Sequence[Conversation], params: Builtin
+) -> tuple[list[Conversation], list[Conversation]]:
+    """(train, test): the first `held_out` conversations of `service` are the test.
+
+    Raises:
+        InputError: the service has no more conversations than are to be held out.
+    """
+    own = [one for one in conversations if one.source == params.service]
+    if len(own) <= params.held_out:
+        raise InputError(
+            f"params.yaml: builtin.held_out: {params.held_out} of {len(own)} conversations of "
+            f"{params.service} leave none to train on; lower it or raise builtin.counts"
+        )
+    test = sorted(own, key=lambda one: one.id)[: params.held_out]
+    held = {one.id for one in test}
+    return [one for one in conversations if one.id not in held], test

