@@ -68,7 +68,7 @@ def render(
     rows = [["(untuned student)", "", *_numbers(cells[BASE]), ""]]
     for scenario, kind in kinds.items():
         for pipeline in pipelines:
-            published = PUBLISHED[kind].get(pipeline)
+            published = PUBLISHED.get(kind, {}).get(pipeline)
             numbers = _numbers(cells[f"{scenario}-{pipeline}"])
             rows.append([scenario, pipeline, *numbers, _score(published)])
     head = ["scenario", "pipeline", "judge", "staged tool call", "name accuracy"]
@@ -81,9 +81,12 @@ def _comparison(cells: Cells, kinds: Mapping[str, str]) -> str:
     rows = []
     for scenario, kind in kinds.items():
         tft, direct = (cells[f"{scenario}-{name}"]["judge"] for name in ("tft", "direct"))
-        theirs = PUBLISHED[kind]["tft"], PUBLISHED[kind]["direct"]
         ours = [_score(tft), _score(direct), f"{tft - direct:+.3f}"]
-        rows.append([scenario, *ours, *map(_score, theirs), f"{theirs[0] - theirs[1]:+.3f}"])
+        theirs = ["", "", ""]
+        if published := PUBLISHED.get(kind):
+            theirs = [_score(published["tft"]), _score(published["direct"])]
+            theirs.append(f"{published['tft'] - published['direct']:+.3f}")
+        rows.append([scenario, *ours, *theirs])
     columns = ["TFT", "Direct", "delta"]
     return _markdown(rows, ["judge", *columns, *(f"{c}, {PUBLISHED_BY}" for c in columns)])
 
