@@ -115,7 +115,7 @@ def test_a_broken_line_among_ten_thousand_is_named_and_costs_no_other(fetch: Run
     rows[6_999] = rows[6_999][:-9]
     done = fetch("\n".join(rows))
     assert done.exit_code == 0, done.output
-    assert "refused not JSON: 1 traces, first in line 7000" in done.output
+    assert "refused: not JSON: 1 of 10000 traces, first in line 7000" in done.output
     assert [number for number, _ in refusals()] == [7_000]
     counts = summary()
     assert (counts["lines"], counts["conversations"]) == (10_000, 9_999)

@@ -112,12 +112,12 @@ class _Builder:
         here = str(len(self.messages))
         if thoughts := [event.text for event in events if event.kind == "reasoning"]:
             self.kept["reasoning"][here] = "\n".join(thoughts)
-            self.notes["reasoning kept beside"] += 1
+            self.notes["reasoning, kept beside"] += 1
         if not calls:
             self._say(events, "\n".join(event.text for event in texts))
             if len(texts) > 1:
                 self.kept["joined"][here] = [event.text for event in texts]
-                self.notes["texts in a row joined"] += 1
+                self.notes["texts in a row, joined"] += 1
             return
         for text in texts:
             if text.at > calls[0].at:
@@ -127,7 +127,7 @@ class _Builder:
                 )
         if texts:
             self.kept["beside"][here] = "\n".join(event.text for event in texts)
-            self.notes["text beside a call kept beside"] += 1
+            self.notes["text beside a call, kept beside"] += 1
         if len(calls) > 1:
             self.notes[SPLIT] += len(calls) - 1
         for event in calls:
@@ -164,7 +164,7 @@ class _Builder:
         self._close()
         for event in events:
             if self.messages and self.messages[-1].role == "user":
-                self.notes["messages of the user in a row"] += 1
+                self.notes["messages of the user in a row, kept"] += 1
             self.messages.append(user(event.text))
 
     def system(self, events: Sequence[Event]) -> None:
@@ -172,12 +172,12 @@ class _Builder:
         for event in events:
             if self.messages or self.open:
                 self.kept["system"][str(len(self.messages))] = event.text
-                self.notes["system message within the dialogue kept beside"] += 1
+                self.notes["system message within the dialogue, kept beside"] += 1
             elif event.text.strip() != self.task.description.strip():
                 self.kept["system"]["0"] = "\n".join(
                     filter(None, [self.kept["system"].get("0"), event.text])
                 )
-                self.notes["system message other than the task's description kept beside"] += 1
+                self.notes["another system message than the task's description, kept beside"] += 1
 
     def finish(self) -> tuple[Message, ...]:
         """All messages.
@@ -210,7 +210,7 @@ class _Builder:
                     )
             elif event.call.name == RESPOND:
                 self.kept["returned"][str(len(self.messages))] = answer.text
-                self.notes[f"result of {RESPOND} kept beside"] += 1
+                self.notes[f"result of {RESPOND}, kept beside"] += 1
             else:
                 self.messages.append(user(answer.text))
                 if not _is_object(answer.text):

@@ -126,10 +126,11 @@ class ImportReport:
                 shown.append(
                     f"  passed over, no requests to a chat model: {file.passed_over} lines"
                 )
-            for what, tallies in (("read as", file.notes), ("refused", file.refused)):
-                shown += [
-                    f"  {what} {reason}: {tally.traces} traces, "
-                    f"first in line {', '.join(map(str, tally.lines[:3]))}"
-                    for reason, tally in _most(tallies)
-                ]
+            account = file.summary()
+            shown += [
+                f"  {what}: {reason}: {tally['traces']} of {file.traces} traces, first in line "
+                f"{tally['lines'][0]}"
+                for what in ("mapped", "split", "refused")
+                for reason, tally in account[what].items()
+            ]
         return shown

@@ -74,7 +74,7 @@ def read_text(at: int, content: Any, key: str = "text") -> tuple[str, str]:
             return content, ""
         case list():
             texts = [_part(at, part, key) for part in content]
-            return "\n".join(texts), "parts of a text joined" if len(texts) > 1 else ""
+            return "\n".join(texts), "parts of a text, joined" if len(texts) > 1 else ""
         case _:
             raise InputError(f"not text: message {at}: {content!r:.80}")
 
@@ -99,7 +99,7 @@ def read_result(at: int, content: Any, id: Any, key: str = "text") -> Event:
         text, note = read_text(at, content, key)
         return Event("result", at, text, id=call, note=note)
     text = json.dumps(content, ensure_ascii=False)
-    return Event("result", at, text, id=call, note="result that is no text as JSON")
+    return Event("result", at, text, id=call, note="result that is no text, as JSON")
 
 
 def objects(where: str, value: Any) -> list[Mapping[str, Any]]:
