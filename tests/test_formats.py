@@ -1,5 +1,6 @@
 """Every log format, there and back, and what is read otherwise than it stands."""
 
+import gzip
 import itertools
 import json
 import random
@@ -120,6 +121,9 @@ def test_what_has_no_place_in_a_conversation_stays_beside_it() -> None:
         ([HELLO, BYE, HELLO], "ends with the user, whom nobody answers"),
         ([HELLO, ASKED, FOUND | {"content": "none left"}],
          "result that is no JSON object, which rules take for speech"),
+        ([HELLO, ASKED, FOUND | {"content": [{"type": "suite", "room": "R7"}]}],
+         "result that is no text, as JSON"),
+        ([HELLO, ASKED, ASKED], "turns of the assistant in a row, kept"),
         ([HELLO, ASKED, FOUND | {"content": {"room": "R7"}}], "result that is no text, as JSON"),
         ([HELLO, {"role": "assistant", "refusal": "No."}], "refusal as text"),
         ([HELLO, {"role": "assistant", "tool_calls": [{"id": "a", "function": {
@@ -155,6 +159,9 @@ def test_what_is_read_otherwise_than_it_stands_is_counted(
         ([HELLO, ASKED | {"tool_calls": [CALL, CALL | {"id": "b"}]},
           FOUND | {"tool_call_id": "b"}], "call without result: 'FindRoom' of message 1"),
         ([HELLO, {"role": "assistant", "content": " "}], "empty message: message 1"),
+        ([HELLO, {"role": "assistant", "content": None}], "empty message: message 1"),
+        ([HELLO, ASKED | {"tool_calls": [CALL, CALL]}, FOUND | {"tool_call_id": None}],
+         "orphan result: message 2: 1 results without ids for 2 calls"),
         ([HELLO, {"role": "critic", "content": "meh"}], "unknown role: message 1: 'critic'"),
         ([HELLO, {"role": "assistant", "function_call": {"name": "f"}}], "old form: message 1"),
         ([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, BYE],
@@ -182,6 +189,22 @@ def test_a_result_is_shown_to_the_student_word_for_word() -> None:
     """A server that gets the role tool must render what the importer's user message renders."""
     result = '[ {"room":"R7" ,  "floor": 2} ]'
     assert assembled(HELLO, ASKED, FOUND | {"content": result}).messages[2] == user(result)
+
+
+def test_the_published_traces_are_read_as_the_published_corpus_reads_them(
+    published: tuple[list[Conversation], Task], published_folder: Path
+) -> None:
+    conversations, task = published
+    for file in sorted(published_folder.glob("scenario-*/traces.jsonl.gz")):
+        source = f"published/{file.parent.name}"
+        expected = [one.messages for one in conversations if one.source == source]
+        rows = gzip.decompress(file.read_bytes()).splitlines()
+        parsed = [assemble(BY_LINE["published"](json.loads(row)), task) for row in rows]
+        assert [one.messages for one in parsed] == expected
+    test = (published_folder / "test.jsonl").read_text(encoding="utf-8").splitlines()
+    expected = [one.messages for one in conversations if one.source == "published/test"]
+    parsed = [assemble(BY_LINE["published"](json.loads(row)), task) for row in test]
+    assert [one.messages for one in parsed] == expected
 
 
 def test_two_agents_in_one_trace_are_two_dialogues(tmp_path: Path) -> None:

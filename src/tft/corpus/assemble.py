@@ -3,7 +3,8 @@
 - Plain text becomes a call of `respond_to_user`; texts in a row become one.
 - A tool's result becomes the user's next message, word for word: what a server shows the student
   for the role `tool` must be what it was trained on.
-- Calls in parallel become calls in a row, each with its result, matched by id.
+- Calls in parallel become calls in a row, each with its result, matched by id. In logs that hold no
+  results as such (the published ones have them as the user's words) calls in a row stay.
 - Text beside a call, system messages and reasoning have no place in a conversation: they go into
   its provenance, with the index of the message that they stood at.
 """
@@ -62,7 +63,7 @@ def assemble(logged: Logged, task: Task) -> Assembled:
     Raises:
         InputError: what stands in no order that a conversation can have; "kind: message and what".
     """
-    built = _Builder(task)
+    built = _Builder(task, any(event.kind == "result" for event in logged.events))
     for role, group in itertools.groupby(logged.events, key=_side):
         events = list(group)
         match role:
@@ -93,8 +94,9 @@ def _side(event: Event) -> str:
 class _Builder:
     """A conversation in the making: the messages so far, and calls whose results may still come."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, has_results: bool) -> None:
         self.task = task
+        self.has_results = has_results
         talk = task.tool(RESPOND)
         assert talk is not None
         self.argument = next(iter(talk.parameters.get("properties", {})), "message")
@@ -128,7 +130,7 @@ class _Builder:
         if texts:
             self.kept["beside"][here] = "\n".join(event.text for event in texts)
             self.notes["text beside a call, kept beside"] += 1
-        if len(calls) > 1:
+        if len(calls) > 1 and self.has_results:
             self.notes[SPLIT] += len(calls) - 1
         for event in calls:
             if not self.task.tool(_name(event)):
@@ -143,6 +145,11 @@ class _Builder:
 
     def results(self, events: Sequence[Event]) -> None:
         """What tools returned, each to the open call of its id, or, without ids, in their order."""
+        if None in {one.id for one in (*events, *self.open)} and len(events) != len(self.open):
+            raise InputError(
+                f"orphan result: message {events[0].at}: {len(events)} results without ids for "
+                f"{len(self.open)} calls"
+            )
         for event in events:
             number = next(
                 (
@@ -203,7 +210,7 @@ class _Builder:
             self._add(Message("assistant", tool_call=event.call))
             answer = answers.get(number)
             if answer is None:
-                if number < len(calls) - 1:
+                if self.has_results and number < len(calls) - 1:
                     raise InputError(
                         f"call without result: {event.call.name!r} of message {event.at}, called "
                         "beside others"
@@ -218,9 +225,11 @@ class _Builder:
 
     def _add(self, message: Message) -> None:
         if self.messages and self.messages[-1].role == "assistant":
-            raise InputError(
-                f"two turns in a row: {self.messages[-1].tool_call!r:.80} returned nothing"
-            )
+            if self.has_results:
+                raise InputError(
+                    f"two turns in a row: {self.messages[-1].tool_call!r:.80} returned nothing"
+                )
+            self.notes["turns of the assistant in a row, kept"] += 1
         self.messages.append(message)
 
 

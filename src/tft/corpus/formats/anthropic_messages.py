@@ -8,7 +8,15 @@ Anthropic's own server tools did.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tft.corpus.formats.events import Event, Logged, objects, read_call, read_result, read_text
+from tft.corpus.formats.events import (
+    Event,
+    Logged,
+    objects,
+    read_call,
+    read_message,
+    read_result,
+    read_text,
+)
 from tft.corpus.formats.openai_chat import extras_of, read_tools
 from tft.errors import InputError
 
@@ -24,7 +32,11 @@ def parse(record: Mapping[str, Any]) -> Logged:
     more = {key: value for key, value in record.items() if key not in read}
     if extras := extras_of(messages, {"role", "content"}):
         more["message_fields"] = extras
-    events = [event for at, message in enumerate(messages) for event in _message(at, message)]
+    events = [
+        event
+        for at, message in enumerate(messages)
+        for event in read_message(at, str(message.get("role")), _message(at, message))
+    ]
     if system := record.get("system"):
         text, note = read_text(0, system)
         events.insert(0, Event("system", 0, text, note=note))
@@ -67,8 +79,8 @@ def _block(at: int, role: str, block: Mapping[str, Any]) -> Event:
     match role, block.get("type"):
         case "assistant", "tool_use":
             return read_call(at, block.get("name"), block.get("input"), block.get("id"))
-        case "assistant", "thinking":
-            return Event("reasoning", at, str(block.get("thinking")))
+        case "assistant", "thinking" | "redacted_thinking":
+            return Event("reasoning", at, str(block.get("thinking", block.get("data"))))
         case "user", "tool_result":
             result = read_result(at, block.get("content"), block.get("tool_use_id"))
             return (

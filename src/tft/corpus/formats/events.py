@@ -47,6 +47,10 @@ class Logged(NamedTuple):
 # A refusal reads "kind: what and where"; reports count by kind.
 
 
+PARTS = ("text", "image", "image_url", "input_audio", "document", "search_result", "blob", "file")
+"""Types by which a list of content parts is told from a list that a tool returned."""
+
+
 def read_call(at: int, name: Any, arguments: Any, id: Any = None) -> Event:
     """A call; arguments that are missing or empty are those of a tool without parameters."""
     note = ""
@@ -93,13 +97,25 @@ def read_result(at: int, content: Any, id: Any, key: str = "text") -> Event:
     """A tool's result: text, or any other JSON value, which then becomes its JSON."""
     call = None if id is None else str(id)
     is_parts = isinstance(content, list) and all(
-        isinstance(part, dict) and isinstance(part.get("type"), str) for part in content
+        isinstance(part, dict) and part.get("type") in PARTS for part in content
     )
     if content is None or isinstance(content, str) or (content and is_parts):
         text, note = read_text(at, content, key)
         return Event("result", at, text, id=call, note=note)
     text = json.dumps(content, ensure_ascii=False)
     return Event("result", at, text, id=call, note="result that is no text, as JSON")
+
+
+def read_message(at: int, role: str, events: Iterable[Event]) -> list[Event]:
+    """The events of one message; where it holds nothing, that nothing was said."""
+    found = list(events)
+    if not found and role == "assistant":
+        found = [Event("text", at)]
+    elif not found and role == "user":
+        found = [Event("user", at)]
+    elif not found and role == "tool":
+        raise InputError(f"empty message: message {at} of a {role}")
+    return found
 
 
 def objects(where: str, value: Any) -> list[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tft.corpus.formats.events import Logged, objects, whole_dialogues
-from tft.corpus.formats.openai_chat import READ, extras_of, read_message, read_tools
+from tft.corpus.formats.openai_chat import READ, events_of, extras_of, read_tools
 from tft.errors import InputError
 
 
@@ -41,9 +41,7 @@ def parse(name: str, records: Sequence[Mapping[str, Any]]) -> list[Logged]:
             asked, offered = _input(record.get("input"))
             messages = [*asked, *_output(record.get("output"))]
             tools.append((messages, offered))
-            requests.append(
-                [event for at, one in enumerate(messages) for event in read_message(at, one)]
-            )
+            requests.append(events_of(messages))
         except InputError as error:
             raise InputError(f"{error.message}; observation {record.get('id')!r:.60}") from error
     about = [

@@ -10,7 +10,15 @@ the API had before tools.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tft.corpus.formats.events import Event, Logged, objects, read_call, read_result, read_text
+from tft.corpus.formats.events import (
+    Event,
+    Logged,
+    objects,
+    read_call,
+    read_message,
+    read_result,
+    read_text,
+)
 from tft.errors import InputError
 
 READ = {"role", "content", "tool_calls", "tool_call_id", "refusal", "reasoning_content"}
@@ -28,15 +36,23 @@ def parse(record: Mapping[str, Any]) -> Logged:
     if extras := extras_of(messages, READ):
         more["message_fields"] = extras
     return Logged(
-        [event for at, message in enumerate(messages) for event in read_message(at, message)],
+        events_of(messages),
         None if record.get("id") is None else str(record["id"]),
         read_tools(record.get("tools")),
         more,
     )
 
 
-def read_message(at: int, message: Mapping[str, Any]) -> Iterator[Event]:
-    """The events of one message."""
+def events_of(messages: list[Mapping[str, Any]]) -> list[Event]:
+    """The events of a list of messages."""
+    return [
+        event
+        for at, message in enumerate(messages)
+        for event in read_message(at, str(message.get("role")), _events(at, message))
+    ]
+
+
+def _events(at: int, message: Mapping[str, Any]) -> Iterator[Event]:
     role = message.get("role")
     if message.get("function_call") or role == "function":
         raise InputError(f"old form: message {at}: function_call; log tool_calls and role tool")

@@ -20,6 +20,7 @@ from tft.corpus.formats.events import (
     Logged,
     objects,
     read_call,
+    read_message,
     read_result,
     read_text,
     whole_dialogues,
@@ -89,7 +90,7 @@ def _request(attributes: Mapping[str, Any]) -> list[Event]:
         events.append(Event("system", 0, text, note=note))
     asked, answers = (objects(key, _decoded(attributes.get(key)) or []) for key in MESSAGES)
     for at, message in enumerate([*asked, *answers[:1]]):
-        events += _message(at, message)
+        events += read_message(at, str(message.get("role")), _message(at, message))
     if len(answers) > 1:
         raise InputError(f"several answers: {MESSAGES[1]} holds {len(answers)}; which was given?")
     return events
