@@ -244,6 +244,14 @@ def test_two_pipelines_are_compared():
     assert max(map(len, page.splitlines())) <= 200
 
 
+def test_own_traces_have_no_published_scores_beside_them():
+    kinds = {"early": "baseline", "late": "own"}
+    page = render(cells_of_both(), kinds, ["direct", "tft"], corpus="traces", student="tiny")
+    comparison = page.split("\n\n")[2]
+    cell = [text.strip() for text in comparison.splitlines()[3].strip("|").split("|")]
+    assert cell == ["late", "0.650", "0.700", "-0.050", "", "", ""]
+
+
 def test_scores_of_different_judges_are_not_set_side_by_side():
     cells = cells_of_both()
     cells["late-tft"]["judged_by"] = "rules judge v2"
