@@ -43,13 +43,20 @@ def main() -> None:
             raise InputError(
                 f"{verdict_path}: not the turns of {path}; run `dvc repro judge` again"
             )
-        rows = [
-            {**score(turn, task), "judge": float(verdicts[turn.conversation, turn.index]["good"])}
-            for turn in turns
-        ]
+        rows = []
+        for turn in turns:
+            good = verdicts[turn.conversation, turn.index]["good"]
+            if good is not None:
+                rows.append({**score(turn, task), "judge": float(good)})
+        if not rows:
+            raise InputError(f"{verdict_path}: no turn has a verdict; its reasons say why")
         write_rows(Path("data/scores") / path.name, SCORES, rows)
         judges = {row["judge"] for row in verdicts.values()}
-        summary = {"judged_by": ", ".join(sorted(judges)), **summarize(rows)}
+        summary = {
+            "judged_by": ", ".join(sorted(judges)),
+            "no_verdict": len(turns) - len(rows),
+            **summarize(rows),
+        }
         write_json(Path("metrics/cells") / f"{path.stem}.json", summary)
         print(
             f"{path.stem}: judge {summary['judge']:.3f}, staged {summary['staged_tool_call']:.3f}"
