@@ -81,7 +81,11 @@ def judge(
 def _against_schema(turn: Turn, task: Task) -> Verdict | None:
     assert isinstance(turn.prediction, ToolCall)  # else it is settled
     flaw = call_flaw(turn.prediction, task)
-    return Verdict(False, f"against_schema: {flaw}") if flaw else None
+    return (
+        Verdict(False, f"against_schema: {flaw.removeprefix('against the schema: ')}")
+        if flaw
+        else None
+    )
 
 
 def _question(turn: Turn) -> str:

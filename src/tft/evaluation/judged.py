@@ -61,7 +61,7 @@ def parse_judged(where: str, content: bytes) -> list[JudgedRow]:
             scores = {key: value for key, value in row.items() if isinstance(value, float)}
             if scores[VERDICT] not in (0, 1):
                 raise InputError(f"{VERDICT}: expected 0.0 or 1.0, got {scores[VERDICT]}")
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}:{number + 1}: not a judged prediction ({error})") from error
         name = PurePosixPath(where).stem
         turn = Turn(name, number, prefix, reference, prediction, row["prediction"])
