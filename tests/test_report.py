@@ -115,13 +115,13 @@ def test_the_stages_go_from_predictions_to_the_table(project):
 
     verdicts = read_rows(Path("data/verdicts/base.parquet"), VERDICTS)
     assert [(row["good"], row["judge"]) for row in verdicts] == [
-        (True, "rules judge v1"),
-        (False, "rules judge v1"),
+        (True, "rules judge v2"),
+        (False, "rules judge v2"),
     ]
     scores = read_rows(Path("data/scores/low_data-direct.parquet"), SCORES)
     assert [row["staged_tool_call"] for row in scores] == [0.75, 0.25]
     cell = json.loads(Path("metrics/cells/base.json").read_text())
-    expected = {"judged_by": "rules judge v1", "n": 2, "judge": 0.5}
+    expected = {"judged_by": "rules judge v2", "n": 2, "judge": 0.5}
     assert expected.items() <= cell.items()
     assert (cell["parse_failures"], cell["tools"]["OrderTea"]["judge"]) == (1, 1.0)
 
@@ -143,7 +143,7 @@ def test_running_again_gives_the_same_bytes(project):
 
 def test_the_table_names_judge_student_and_corpus(project):
     lines = run_to_table().splitlines()
-    assert lines[0] == "# Benchmark: corpus sgd, student tiny, rules judge v1"
+    assert lines[0] == "# Benchmark: corpus sgd, student tiny, rules judge v2"
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == 2 + len(CELLS)
     assert "judge, published" in rows[0]

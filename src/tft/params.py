@@ -287,7 +287,9 @@ class Predict(Section):
 class Judge(Section):
     """Who gives verdicts, and the day the conversations take place (null: their earliest date)."""
 
-    role: Literal["rules"]
+    role: Literal["rules", "llm"]
+    models: Names
+    max_tokens: Count
     today: date | None
 
 
@@ -378,6 +380,7 @@ class Params(Section):
             *(("relabel.committee", member) for member in self.relabel.committee),
             ("relabel.arbiter", self.relabel.arbiter),
             ("synthesize.model", self.synthesize.model),
+            *(("judge.models", member) for member in self.judge.models),
         ):
             if model not in self.llm.models:
                 raise ValueError(f"{key}: {model!r} is none of llm.models: {list(self.llm.models)}")

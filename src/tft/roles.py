@@ -18,6 +18,8 @@ from tft.curation.relabel import relabel as relabel_by_llm
 from tft.curation.relevance import score_relevance as score_by_llm
 from tft.curation.synthesize import synthesize as generate_by_llm
 from tft.errors import InputError
+from tft.evaluation.judge import VERSION as LLM_JUDGE_VERSION
+from tft.evaluation.judge import judge as judge_by_llm
 from tft.llm import Connection, connect
 from tft.params import (
     Baseline,
@@ -208,9 +210,23 @@ def language_models(params: Params) -> tuple[Connection, Usage]:
 Judge = Callable[[Sequence[Turn], Task], list[Verdict]]
 
 
-def judge_for(params: Params) -> tuple[Judge, str]:
-    """The judge, and how it is named beside every score: who it is and which version."""
+def judge_for(params: Params, stage: str) -> tuple[Judge, str, Usage]:
+    """The judge, and how it is named beside every score: who it is and which version.
+
+    `stage` names its requests.
+    """
     match params.judge.role:
         case "rules":
-            judge = partial(judge_by_rules, today=params.judge.today)
-            return judge, f"rules judge v{JUDGE_VERSION}"
+            rules = partial(judge_by_rules, today=params.judge.today)
+            return rules, f"rules judge v{JUDGE_VERSION}", dict
+        case "llm":
+            chat, usage = language_models(params)
+            role = partial(
+                judge_by_llm,
+                chat=chat,
+                models=params.judge.models,
+                max_tokens=params.judge.max_tokens,
+                stage=stage,
+            )
+            models = ", ".join(params.llm.models[name].model for name in params.judge.models)
+            return role, f"LLM judge v{LLM_JUDGE_VERSION} ({models})", usage
