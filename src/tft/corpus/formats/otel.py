@@ -8,7 +8,8 @@ Before 1.37 messages were events, which are not read.
 
 A line is an OTLP/JSON export ({"resourceSpans": ...}, as the Collector's file exporter writes it)
 or one span, OTLP's or the Python SDK's `to_json`. Spans of one conversation, or of one trace where
-no conversation is named, are one dialogue or several.
+no conversation is named, are one dialogue or several. Of a span its attributes are kept, and of a
+text part its text.
 """
 
 import json
