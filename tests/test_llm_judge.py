@@ -307,6 +307,7 @@ def project(tmp_path, monkeypatch) -> Callable[..., Server]:
         content = YAML(typ="safe").load(ROOT / "params.yaml")
         content["llm"]["models"] |= {name: place | {"model": name} for name in models}
         content["llm"]["attempts"] = 2
+        content |= {"run": ["baseline"], "pipelines": ["direct"]}
         content["judge"] |= {"role": "llm", "models": list(models), "max_tokens": 400}
         content["published"]["archive"] = str(tmp_path / "published")
         YAML().dump(content, tmp_path / "params.yaml")
@@ -324,7 +325,8 @@ def test_turns_without_a_verdict_are_counted_and_not_scored(project):
          "arguments": call.arguments_json, "error": None, "finish_reason": "stop"}
         for index, call in predicted.items()
     ]  # fmt: skip
-    write_rows(Path("data/predictions/base.parquet"), PREDICTIONS, rows)
+    for cell in ("base", "baseline-direct"):
+        write_rows(Path(f"data/predictions/{cell}.parquet"), PREDICTIONS, rows)
     with Server() as server:
         project(server, "kind", "stern", "vague")
         done = run_stage("judge")
@@ -336,7 +338,8 @@ def test_turns_without_a_verdict_are_counted_and_not_scored(project):
     assert {row["judge"] for row in verdicts} == {"LLM judge v1 (kind, stern, vague)"}
     assert "no verdict, not JSON (It depends.)" in verdicts[1]["reason"]
     summary = json.loads(Path("metrics/verdicts.json").read_text())
-    assert summary["cells"] == {"base": {"turns": 3, "no_verdict": 1, "bad": {}}}
+    counted = {"turns": 3, "no_verdict": 1, "bad": {}}
+    assert summary["cells"] == {"base": counted, "baseline-direct": counted}
     assert summary["judges"]["kind, vague"] == {"n": 1, "agreement": 1.0, "ac1": 1.0}
     assert summary["llm"]["judge"]["vague"]["refusals"] == {"not JSON": 1}
     assert [row["turn"] for row in read_rows(Path("data/scores/base.parquet"), SCORES)] == [1, 5]

@@ -150,9 +150,10 @@ def test_the_table_names_judge_student_and_corpus(project):
     assert "Published: Qwen3-1.7B, judged by an LLM" in lines[2]
     talk, _, copy, base, baseline = rows[2:7]
     assert "untuned" in base
-    # The test conversation has a service call and a message: talking hits one, the policy that has
-    # no last call to copy starts with a message and then repeats the call of before.
-    assert cells_in(talk)[:6] == ["(always respond)", "", "0.500", "0.500", "0.500", "0.000"]
+    # The test conversation has a service call and a message: talking hits one by its name, though
+    # not by what it says; the policy that has no last call to copy starts with a message and then
+    # repeats the call of before.
+    assert cells_in(talk)[:6] == ["(always respond)", "", "0.000", "0.500", "0.500", "0.000"]
     assert cells_in(copy)[:5] == ["(copy last call)", "", "0.000", "0.250", "0.000"]
     assert cells_in(baseline) == [
         "baseline", "direct", "0.500", "0.500", "0.500", "0.000", "2", "0", "0.864",
@@ -193,7 +194,7 @@ def test_missing_inputs_name_the_cell_and_the_command(project):
     done = run_stage("score")
     assert done.exit_code == 1
     assert "data/predictions: no low_data-direct.parquet to score" in done.output
-    assert not Path("metrics").exists()
+    assert not Path("metrics/cells").exists()
 
     for path in Path("data/predictions").iterdir():
         path.unlink()
@@ -246,10 +247,11 @@ def test_two_pipelines_are_compared():
 
 def test_own_traces_have_no_published_scores_beside_them():
     kinds = {"early": "baseline", "late": "own"}
-    page = render(cells_of_both(), kinds, ["direct", "tft"], corpus="traces", student="tiny")
-    comparison = page.split("\n\n")[2]
-    cell = [text.strip() for text in comparison.splitlines()[3].strip("|").split("|")]
-    assert cell == ["late", "0.650", "0.700", "-0.050", "", "", ""]
+    line = {"tft": 0.65, "direct": 0.7, "difference": -0.05, "interval": None, "p_holm": 1.0}
+    comparison = {"early": line, "late": line}
+    page = render(cells_of_both(), comparison, 0.9, kinds, ["direct", "tft"], "traces", "tiny")
+    (row,) = [line for line in page.splitlines() if cells_in(line)[:2] == ["late", "0.650"]]
+    assert cells_in(row) == ["late", "0.650", "0.700", "-0.050", "1.000", "", "", ""]
 
 
 def test_scores_of_different_judges_are_not_set_side_by_side():
