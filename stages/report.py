@@ -8,15 +8,12 @@ report.pipeline) and reports/benchmark.md.
     python stages/report.py
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
 import click
 
-from tft.errors import InputError
 from tft.params import load_params
-from tft.report.table import cell_names, deltas, judge_scores, render
+from tft.report.table import both, cell_names, deltas, judge_scores, read_metrics, render
 from tft.tables import write_json, write_text
 
 
@@ -46,18 +43,10 @@ def main() -> None:
         write_json(Path("metrics/pipelines") / f"{pipeline}.json", scores)
         if pipeline == params.report.pipeline:
             write_json(Path("metrics/headline.json"), scores)
-    if {"tft", "direct"} <= set(pipelines):
+    if both(pipelines):
         write_json(Path("metrics/pipelines/delta.json"), deltas(cells, scenarios))
     write_text(Path("reports/benchmark.md"), page)
     print(page)
-
-
-def read_metrics(path: Path, stage: str) -> dict[str, Any]:
-    """What a stage before this one wrote."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; `dvc repro {stage}` makes it")
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
 
 
 if __name__ == "__main__":
