@@ -31,8 +31,8 @@ def cell_rows(
     ]
 
 
-def confusion_rows(confusion: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
-    """Of a breakdown's `confusion`, with the share that a predicted tool has of a reference's."""
+def confusion_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A breakdown's `confusion`, with the share that a predicted tool has of a reference's."""
     return [
         {
             "reference": tool,
@@ -40,16 +40,16 @@ def confusion_rows(confusion: Mapping[str, Mapping[str, int]]) -> list[dict[str,
             "turns": turns,
             "share": turns / sum(predicted.values()),
         }
-        for tool, predicted in confusion.items()
+        for tool, predicted in breakdown["confusion"].items()
         for name, turns in predicted.items()
     ]
 
 
-def argument_rows(arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Of a breakdown's `arguments`; `rank` is the order in which OUTCOMES are drawn."""
+def argument_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A breakdown's `arguments`; `rank` is the order in which OUTCOMES are drawn."""
     return [
         {"argument": f"{tool}: {name}", "outcome": outcome, "turns": counts[outcome], "rank": rank}
-        for tool, names in arguments.items()
+        for tool, names in breakdown["arguments"].items()
         for name, counts in names.items()
         for rank, outcome in enumerate(OUTCOMES)
         if counts[outcome]

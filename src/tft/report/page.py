@@ -1,6 +1,6 @@
 """The page reports/index.html: one file that needs no network and no server."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,20 +139,17 @@ def _linked_comparison(run: Run) -> LinkedSheet:
 def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
     """By the names of their places in the page."""
     names = [*run.pipelines, *BASELINES.values()]
-    parts = {
-        part: charts.cell_rows(places, {cell: rows(one) for cell, one in run.breakdown.items()})
-        for part, rows in (
-            ("confusion", lambda one: charts.confusion_rows(one["confusion"])),
-            ("arguments", lambda one: charts.argument_rows(one["arguments"])),
-            ("by_turn", lambda one: one["by_turn"]),
-            ("by_length", lambda one: one["by_length"]),
-        )
-    }
+
+    def of_cells(rows: Callable[[Mapping[str, Any]], charts.Rows]) -> charts.Rows:
+        return charts.cell_rows(places, {cell: rows(run.breakdown[cell]) for cell in places})
+
+    by_turn = of_cells(lambda one: one["by_turn"])
+    by_length = of_cells(lambda one: one["by_length"])
     drawn = {
-        "confusion": charts.confusion(parts["confusion"]),
-        "arguments": charts.arguments(parts["arguments"]),
-        "by-turn": charts.curve(parts["by_turn"], names, "number of the turn"),
-        "by-length": charts.curve(parts["by_length"], names, "assistant turns of a conversation"),
+        "confusion": charts.confusion(of_cells(charts.confusion_rows)),
+        "arguments": charts.arguments(of_cells(charts.argument_rows)),
+        "by-turn": charts.curve(by_turn, names, "number of the turn"),
+        "by-length": charts.curve(by_length, names, "assistant turns of a conversation"),
         "loss": charts.loss(charts.cell_rows(places, run.losses), names),
     }
     if both(run.pipelines):

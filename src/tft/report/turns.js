@@ -155,7 +155,7 @@ function trainedOn(cell, similarity, id, index) {
   return element(
     "div", "message",
     element("p", "soft", `${id}, message ${index}, ${similarity.toFixed(2)} alike`),
-    element("p", "", said),
+    ...said.map((text) => element("p", "", text)),
     call(taught),
     ...changes.map((change) => element("p", "bad", `changed: ${written(change)}`)),
     ...told.map((line) => element("p", "soft", line)),

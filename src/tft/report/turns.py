@@ -89,32 +89,40 @@ def nearest(
 ) -> list[list[Near]]:
     """For every turn of the tests, in order, the most alike training turns, the first the most.
 
-    At most one of each conversation. By rapidfuzz's normalised indel similarity of `said`; calls
-    are left out, because it is those that a student is to learn and that may be wrong.
+    At most one of each conversation. By rapidfuzz's normalised indel similarity, the mean over the
+    two texts of `said`: in one text, a result's many letters would outweigh the few of a question.
+    Calls are left out, because it is those that a student is to learn and that may be wrong.
     """
     rows = [(one, index) for one in training for index, _ in one.turns()]
-    starts = np.flatnonzero([not place or rows[place - 1][0] is not one
-                             for place, (one, _) in enumerate(rows)])  # fmt: skip
-    scores = process.cdist(
-        [said(one.messages, index) for one in tests for index, _ in one.turns()],
-        [said(one.messages, index) for one, index in rows],
-        scorer=fuzz.ratio,
-        dtype=np.float32,
-        workers=-1,
+    asked = [said(one.messages, index) for one in tests for index, _ in one.turns()]
+    known = [said(one.messages, index) for one, index in rows]
+    scores = sum(
+        process.cdist(
+            [texts[place] for texts in asked],
+            [texts[place] for texts in known],
+            scorer=fuzz.ratio,
+            dtype=np.float32,
+            workers=-1,
+        )
+        for place in (0, 1)
     )
+    starts = [
+        place for place, (one, _) in enumerate(rows) if not place or rows[place - 1][0] is not one
+    ]
     found = []
-    for turn in scores:
+    for turn in scores / 200:  # of 100 each
         best = np.maximum.reduceat(turn, starts)  # of each conversation
         ranked = np.argsort(-best, kind="stable")[:keep]
         places = [starts[one] + int(np.argmax(turn[starts[one] :] == best[one])) for one in ranked]
-        found.append([Near(float(turn[place]) / 100, *rows[place]) for place in places])
+        found.append([Near(float(turn[place]), *rows[place]) for place in places])
     return found
 
 
-def said(messages: Sequence[Message], index: int) -> str:
-    """The last two things that the user, or a service, said before a message."""
+def said(messages: Sequence[Message], index: int) -> tuple[str, str]:
+    """The last two things that the user, or a service, said before a message; empty if nothing."""
     texts = [one.content[:CUT] for one in messages[:index] if one.content is not None]
-    return "\n".join(texts[-2:])
+    before, last = ["", "", *texts][-2:]
+    return before, last
 
 
 def lineage(conversation: Conversation) -> dict[str, Any]:
