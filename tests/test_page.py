@@ -194,7 +194,7 @@ def test_every_answer_has_its_verdict_and_what_was_trained_on(page: Page) -> Non
 def test_charts_hold_this_run_and_the_published_one(page: Page, project: Path) -> None:
     specs = page.script("charts")
     assert set(specs) == {"delta", "confusion", "arguments", "by-turn", "by-length", "loss"}
-    (rows,) = [rows for rows in specs["delta"]["datasets"].values() if "source" in rows[0]]
+    rows = specs["delta"]["layer"][-1]["data"]["values"]
     assert len(rows) == 2 * len(SCENARIOS)
     assert rows[1] == {
         "scenario": "baseline", "source": "published",
@@ -203,7 +203,7 @@ def test_charts_hold_this_run_and_the_published_one(page: Page, project: Path) -
     plotted = (project / "reports/delta.csv").read_text().splitlines()
     assert plotted[:1] == ["scenario,source,difference,low,high"]
     assert plotted[2] == "baseline,published,0.002,0.002,0.002"
-    (rows,) = specs["confusion"]["datasets"].values()
+    rows = specs["confusion"]["data"]["values"]
     of_cell = [row for row in rows if row["cell"] == "baseline-direct"]
     told = {(row["reference"], row["predicted"]): (row["turns"], row["share"]) for row in of_cell}
     assert told == {

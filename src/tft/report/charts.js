@@ -19,32 +19,35 @@ function scheme() {
   };
 }
 
+// What the charts' params of these names are set to.
+function chosen() {
+  const cell = document.getElementById("cell").value;
+  return { cell, scenario: data.cells.find((one) => one.cell === cell).scenario };
+}
+
 async function draw() {
   drawn.forEach((result) => result.finalize());
   const options = { actions: false, renderer: "svg", ast: true, config: scheme() };
   options.tooltip = { theme: dark.matches ? "dark" : "light" };
+  const values = chosen();
   drawn = await Promise.all(
     Object.entries(charts).map(([name, spec]) => {
       const figure = document.getElementById(`chart-${name}`);
       figure.querySelector(".chart")?.remove();
       const place = figure.appendChild(element("div", "chart"));
-      return vegaEmbed(place, spec, options);
+      const params = (spec.params ?? []).map((param) => ({ ...param, value: values[param.name] }));
+      return vegaEmbed(place, { ...spec, params }, options);
     }),
   );
   for (const { view } of drawn) {
     view.addEventListener("click", (_, item) => item?.datum?.predicted && browse(item.datum));
   }
-  choose();
 }
 
-// The charts of one cell follow the choice; `delta` is of all and has no such signals.
 function choose() {
-  const cell = document.getElementById("cell").value;
-  const { scenario } = data.cells.find((one) => one.cell === cell);
-  for (const { view } of drawn) {
-    const { signals = {} } = view.getState();
-    if ("cell" in signals) view.signal("cell", cell);
-    if ("scenario" in signals) view.signal("scenario", scenario);
+  const values = chosen();
+  for (const { view, spec } of drawn) {
+    spec.params.forEach(({ name }) => view.signal(name, values[name]));
     view.runAsync();
   }
 }
