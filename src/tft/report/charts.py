@@ -84,16 +84,17 @@ def delta_csv(rows: Rows) -> str:
 
 def delta(rows: Rows) -> alt.LayerChart:
     """Points of `delta_rows` with their intervals."""
-    who = alt.Scale(domain=["this run", "published"], range=[COLOURS[1], COLOURS[-1]])
+    sources = ["this run", "published"]
+    colours = alt.Scale(domain=sources, range=[COLOURS[1], COLOURS[-1]])
     base = alt.Chart(_data(rows)).encode(
         y=alt.Y("scenario:N", sort=None, title=None),
-        yOffset=alt.YOffset("source:N", sort=["this run", "published"]),
-        color=alt.Color("source:N", scale=who, title=None),
+        yOffset=alt.YOffset("source:N", sort=sources),
+        color=alt.Color("source:N", scale=colours, title=None),
         tooltip=["scenario:N", "source:N", "difference:Q", "low:Q", "high:Q"],
     )
     points = base.mark_point(filled=True, size=90).encode(
         x=alt.X("difference:Q", title="judge, TFT less Direct"),
-        shape=alt.Shape("source:N", scale=alt.Scale(domain=["this run", "published"])),
+        shape=alt.Shape("source:N", scale=alt.Scale(domain=sources), title=None),
     )
     zero = alt.Chart(_data([{"zero": 0}])).mark_rule(strokeDash=[4, 4]).encode(x="zero:Q")
     lines = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
@@ -103,7 +104,7 @@ def delta(rows: Rows) -> alt.LayerChart:
 def confusion(rows: Rows) -> alt.LayerChart:
     """A cell's turns by reference's tool, predicted tool and their number; `share` of the line."""
     base = _of_cell(alt.Chart(_data(rows))).encode(
-        x=alt.X("predicted:N", title="predicted", axis=alt.Axis(labelAngle=0)),
+        x=alt.X("predicted:N", title="predicted", axis=alt.Axis(labelAngle=-30)),
         y=alt.Y("reference:N", title="reference"),
         tooltip=["reference:N", "predicted:N", "turns:Q", alt.Tooltip("share:Q", format=".1%")],
     )
