@@ -20,7 +20,7 @@ from tft.evaluation.tool_calls import staged_tool_call
 from tft.params import load_params
 from tft.report.charts import delta_csv, delta_rows
 from tft.report.page import STEPS, Run, render_page
-from tft.report.table import BASELINES, cell_places, read_metrics
+from tft.report.table import BASELINES, both, cell_places, read_metrics
 from tft.report.turns import Answer, Cell, browser
 from tft.tables import (
     VERDICTS,
@@ -36,6 +36,7 @@ def main() -> None:
     """See the module's docstring."""
     params = load_params()
     places = cell_places(list(params.scenarios), params.pipelines)
+    compared = list(params.scenarios) if both(params.pipelines) else []
     tests = read_conversations(Path("data/split/test.parquet"))
     cells, losses = {}, {}
     for cell, place in places.items():
@@ -53,7 +54,7 @@ def main() -> None:
         kinds={name: scenario.kind for name, scenario in params.scenarios.items()},
         pipelines=params.pipelines,
         cells={cell: read_metrics(Path(f"metrics/cells/{cell}.json"), "score") for cell in places},
-        comparison=read_metrics(Path("metrics/comparison.json"), "score"),
+        comparison=read_metrics(Path("metrics/comparison.json"), "score", holds=compared),
         breakdown={
             cell: read_metrics(Path(f"metrics/breakdown/{cell}.json"), "score") for cell in places
         },

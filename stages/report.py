@@ -26,11 +26,14 @@ def main() -> None:
         name: read_metrics(Path("metrics/cells") / f"{name}.json", "score")
         for name in cell_names(scenarios, pipelines)
     }
-    comparison = read_metrics(Path("metrics/comparison.json"), "score")
+    compared = scenarios if both(pipelines) else []
+    comparison = read_metrics(Path("metrics/comparison.json"), "score", holds=compared)
     overlaps = [
-        read_metrics(Path("metrics/contamination") / f"{pipeline}.json", "contamination")[scenario]
+        cell
         for pipeline in pipelines
-        for scenario in scenarios
+        for cell in read_metrics(
+            Path("metrics/contamination") / f"{pipeline}.json", "contamination", holds=scenarios
+        ).values()
     ]
     closest = max(cell["closest"]["similarity"] for cell in overlaps)
     kinds = {name: scenario.kind for name, scenario in params.scenarios.items()}

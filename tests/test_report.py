@@ -180,6 +180,12 @@ def test_a_scenario_without_metrics_gives_no_table(project):
         assert f"{missing}: no such file; `dvc repro {stage}` makes it" in done.output
         assert not list(Path("metrics/pipelines").iterdir())
         Path(missing).write_text(content)
+    overlaps = json.loads(content)
+    del overlaps["low_data"]
+    Path(missing).write_text(json.dumps(overlaps))
+    done = run_stage("report")
+    assert f"{missing}: lacks scenario 'low_data'; `dvc repro contamination`" in done.output
+    assert not list(Path("metrics/pipelines").iterdir())
 
 
 def test_missing_inputs_name_the_cell_and_the_command(project):

@@ -70,15 +70,17 @@ def cell_names(scenarios: Sequence[str], pipelines: Sequence[str]) -> list[str]:
     return list(cell_places(scenarios, pipelines))
 
 
-def read_metrics(path: Path, stage: str) -> dict[str, Any]:
-    """The JSON object that a stage before this one wrote.
+def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> dict[str, Any]:
+    """The JSON object that a stage before this one wrote; `holds` are scenarios it must have.
 
     Raises:
-        InputError: no such file; names the stage that makes it.
+        InputError: no such file, or it lacks one; names the stage that makes it.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; `dvc repro {stage}` makes it")
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if missing := [name for name in holds if name not in content]:
+        raise InputError(f"{path}: lacks scenario {missing[0]!r}; `dvc repro {stage}` adds it")
     return content
 
 
