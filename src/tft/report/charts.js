@@ -8,7 +8,7 @@ let drawn = [];
 function scheme() {
   const style = getComputedStyle(document.documentElement);
   const [ink, soft, line] = ["--ink", "--soft", "--line"].map((name) => style.getPropertyValue(name));
-  const texts = { labelColor: ink, titleColor: soft, labelLimit: 150 };
+  const texts = { labelColor: ink, titleColor: soft, labelLimit: innerWidth < 600 ? 120 : 220 };
   return {
     background: "transparent",
     view: { stroke: null },

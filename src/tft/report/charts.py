@@ -48,7 +48,7 @@ def confusion_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
 def argument_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A breakdown's `arguments`; `rank` is the order in which OUTCOMES are drawn."""
     return [
-        {"argument": f"{tool}: {name}", "outcome": outcome, "turns": counts[outcome], "rank": rank}
+        {"argument": f"{name} ({tool})", "outcome": outcome, "turns": counts[outcome], "rank": rank}
         for tool, names in breakdown["arguments"].items()
         for name, counts in names.items()
         for rank, outcome in enumerate(OUTCOMES)
@@ -92,13 +92,13 @@ def delta(rows: Rows) -> alt.LayerChart:
         color=alt.Color("source:N", scale=colours, title=None),
         tooltip=["scenario:N", "source:N", "difference:Q", "low:Q", "high:Q"],
     )
-    points = base.mark_point(filled=True, size=90).encode(
+    points = base.mark_point(filled=True, opacity=1, size=90).encode(
         x=alt.X("difference:Q", title="judge, TFT less Direct"),
         shape=alt.Shape("source:N", scale=alt.Scale(domain=sources), title=None),
     )
     zero = alt.Chart(_data([{"zero": 0}])).mark_rule(strokeDash=[4, 4]).encode(x="zero:Q")
     lines = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
-    return alt.layer(zero, lines, points).properties(width="container", height=alt.Step(18))
+    return alt.layer(zero, lines, points).properties(width="container", height=18 * len(rows))
 
 
 def confusion(rows: Rows) -> alt.LayerChart:
@@ -111,7 +111,7 @@ def confusion(rows: Rows) -> alt.LayerChart:
     depth = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.08, 1]), legend=None)
     tiles = base.mark_rect(color=COLOURS[1], cursor="pointer").encode(opacity=depth)
     return alt.layer(tiles, base.mark_text().encode(text="turns:Q")).properties(
-        width="container", height=alt.Step(44)
+        width="container", height=44 * len({row["reference"] for row in rows})
     )
 
 
@@ -122,13 +122,13 @@ def arguments(rows: Rows) -> alt.Chart:
     return (
         _of_cell(chart)
         .encode(
-            y=alt.Y("argument:N", title=None),
+            y=alt.Y("argument:N", sort=None, title=None),
             x=alt.X("turns:Q", title="calls to the right tool"),
             color=alt.Color("outcome:N", scale=scale, title=None),
             order=alt.Order("rank:Q"),
             tooltip=["argument:N", "outcome:N", "turns:Q"],
         )
-        .properties(width="container", height=alt.Step(20))
+        .properties(width="container", height=20 * len({row["argument"] for row in rows}))
     )
 
 
@@ -170,13 +170,12 @@ def _of_cell(chart: alt.Chart) -> alt.Chart:
 
 
 def _of_scenario(chart: alt.Chart, names: Sequence[str]) -> alt.Chart:
-    """Coloured by pipeline, each in its own colour whichever are shown."""
-    colours = [COLOURS[place % len(COLOURS)] for place, _ in enumerate(names)]
-    colour = alt.Color("pipeline:N", title=None).scale(domain=list(names), range=colours)
+    """Coloured by pipeline; `names` are all there are, in their order."""
+    scale = alt.Scale(range=list(COLOURS))
     return (
         chart.add_params(alt.param(name="scenario", value=""))
         .transform_filter("datum.scenario == scenario")
-        .encode(color=colour)
+        .encode(color=alt.Color("pipeline:N", sort=list(names), scale=scale, title=None))
     )
 
 
