@@ -15,7 +15,7 @@ ifneq ($(wildcard $(TFT_SGD_ARCHIVE)),)
 export TFT_SGD_ARCHIVE := $(abspath $(TFT_SGD_ARCHIVE))
 endif
 
-.PHONY: setup run test test-slow check format compare result pretrain serve
+.PHONY: setup run test test-slow check format compare result pretrain serve calibrate
 
 setup: $(INSTALLED)
 
@@ -74,6 +74,11 @@ result: setup
 pretrain: setup
 	python stages/pretrain.py
 	dvc commit --force pretrain
+
+# Measures the judge that params name against the published verdicts; needs the published data.
+calibrate: setup
+	python stages/calibrate.py
+	dvc commit --force calibrate
 
 # An OpenAI endpoint of a packaged student: make serve MODEL=noisy_labels-tft PORT=8000
 PORT ?= 8000

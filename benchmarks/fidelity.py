@@ -91,7 +91,7 @@ def main() -> None:
     params = load_params()
     corpora = {}
     for name in ("sgd", "builtin"):
-        conversations, _ = load_corpus(params.model_copy(update={"corpus": name}))
+        conversations, *_ = load_corpus(params.model_copy(update={"corpus": name}))
         corpora[name] = [one for one in conversations if one.source == params.sgd.service]
     rows = []
     for name, own in corpora.items():

@@ -34,7 +34,12 @@ def main(scenario: str) -> None:
         )
         for row in rows
     }
-    summary = audit(traces, truth, {row["conversation"]: row["kept"] for row in scores}, decided)
+    kept = {row["conversation"]: row["kept"] for row in scores}
+    summary = (
+        {"not_audited": "nobody knows the right calls of your own traces"}
+        if truth is None
+        else audit(traces, truth, kept, decided)
+    )
     write_json(Path("metrics/audit") / f"{scenario}.json", summary)
     print(f"{scenario}: {json.dumps(summary)}")
 

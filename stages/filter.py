@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from tft.curated import kept_by
 from tft.errors import InputError
 from tft.params import load_params
 from tft.roles import relevance_for
@@ -34,11 +35,7 @@ def main(scenario: str) -> None:
     traces = read_conversations(Path("data/direct") / scenario / "train.parquet")
     score_relevance, usage = relevance_for(params, f"filter@{scenario}")
     scores = score_relevance(traces, read_task(Path("data/split/task.json")))
-    kept = {
-        score.conversation
-        for score in scores
-        if score.relevance >= least.min_relevance and score.coherence >= least.min_coherence
-    }
+    kept = kept_by(scores, least)
     folder = Path("data/filtered") / scenario
     rows = [score._asdict() | {"kept": score.conversation in kept} for score in scores]
     write_rows(folder / "scores.parquet", RELEVANCE, rows)

@@ -66,6 +66,10 @@ def main() -> None:
             }
             for step in STEPS
         },
+        others=[
+            read_metrics(Path("metrics/references.json"), "references"),
+            read_metrics(Path("metrics/verdicts.json"), "judge"),
+        ],
         turns=browser(tests, cells),
     )
     write_text(Path("reports/index.html"), render_page(run))

@@ -8,12 +8,11 @@ traces too, to data/relabeled/SCENARIO/decisions.parquet, and metrics/relabel/SC
 """
 
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from tft.conversation import canonical_json
+from tft.curated import decision_rows, relabelled_traces
 from tft.errors import InputError
 from tft.params import load_params
 from tft.roles import relabel_for
@@ -37,31 +36,9 @@ def main(scenario: str) -> None:
     relabel, usage = relabel_for(params, f"relabel@{scenario}")
     results = relabel(traces, read_task(Path("data/split/task.json")))
     folder = Path("data/relabeled") / scenario
-    rows = [
-        {
-            "conversation": one.id,
-            "turn": decision.turn,
-            "name": decision.call.name if decision.call else None,
-            "arguments": decision.call.arguments_json if decision.call else None,
-            "reason": decision.reason,
-            "votes": canonical_json(
-                {name: [*label] if label else None for name, label in decision.votes.items()}
-            ),
-            "kept": result.conversation is not None,
-        }
-        for one, result in zip(traces, results, strict=True)
-        for decision in result.decisions
-    ]
+    rows = decision_rows(traces, results)
     write_rows(folder / "decisions.parquet", DECISIONS, rows)
-    kept = []
-    for trace, result in zip(traces, results, strict=True):
-        if one := result.conversation:
-            changed = {
-                str(decision.turn): decision.reason
-                for decision, (_, call) in zip(result.decisions, trace.turns(), strict=True)
-                if decision.call != call
-            }
-            kept.append(replace(one, provenance={**one.provenance, "relabelled": changed}))
+    kept = relabelled_traces(traces, results)
     if not kept:
         reasons = Counter(result.rejection for result in results).most_common(1)
         raise InputError(

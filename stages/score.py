@@ -43,7 +43,7 @@ def main() -> None:
         raise InputError(
             f"data/predictions: no {min(missing)}.parquet to score; `dvc repro predict` makes it"
         )
-    scores = {}
+    scores, unjudged = {}, set()
     for path in [*sorted(Path("data/baselines").glob("*.parquet")), *predictions]:
         cell = path.stem
         verdict_path = Path("data/verdicts") / path.name
@@ -55,21 +55,34 @@ def main() -> None:
             raise InputError(
                 f"{verdict_path}: not the turns of {path}; run `dvc repro judge` again"
             )
+        without = {key for key, verdict in verdicts.items() if verdict["good"] is None}
+        judged = [turn for turn in turns if (turn.conversation, turn.index) not in without]
+        unjudged |= without
+        if not judged:
+            raise InputError(f"{verdict_path}: no turn has a verdict; its reasons say why")
         rows = scores[cell] = [
             {**score(turn, task), "judge": float(verdicts[turn.conversation, turn.index]["good"])}
-            for turn in turns
+            for turn in judged
         ]
         write_rows(Path("data/scores") / path.name, SCORES, rows)
         judges = {row["judge"] for row in verdicts.values()}
-        summary = {"judged_by": ", ".join(sorted(judges)), **summarize(rows)}
+        summary = {
+            "judged_by": ", ".join(sorted(judges)),
+            "no_verdict": len(turns) - len(judged),
+            **summarize(rows),
+        }
         write_json(Path("metrics/cells") / f"{cell}.json", summary)
-        details = breakdown(turns, rows)
+        details = breakdown(judged, rows)
         write_json(Path("metrics/breakdown") / f"{cell}.json", details)
         write_text(Path("reports/confusion") / f"{cell}.csv", confusion_csv(rows))
         write_text(Path("reports/curves") / f"{cell}.csv", curves_csv(details))
         print(f"{cell}: judge {summary['judge']:.3f}, staged {summary['staged_tool_call']:.3f}")
     both = {"tft", "direct"} <= set(params.pipelines)
-    comparison = compare_pipelines(scores, list(params.scenarios) if both else [])
+    paired = {  # the same turns for all: those with a verdict in every cell
+        cell: [row for row in rows if (row["conversation"], row["turn"]) not in unjudged]
+        for cell, rows in scores.items()
+    }
+    comparison = compare_pipelines(paired, list(params.scenarios) if both else [])
     write_json(Path("metrics/comparison.json"), comparison)
 
 

@@ -1,7 +1,7 @@
 """Hold out the test conversations, before anything is done to the traces.
 
 Reads data/corpus. Writes data/split/train.parquet (all that may be trained on, of every service),
-data/split/test.parquet and data/split/task.json.
+data/split/held_out.parquet and data/split/task.json.
 
     python stages/split.py
 """
@@ -25,10 +25,9 @@ def main() -> None:
     params = load_params()
     train, test = split_corpus(read_conversations(CORPUS / "conversations.parquet"), params)
     write_conversations(SPLIT / "train.parquet", train)
-    write_conversations(SPLIT / "test.parquet", test)
+    write_conversations(SPLIT / "held_out.parquet", test)
     write_task(SPLIT / "task.json", read_task(CORPUS / "task.json"))
-    turns = sum(1 for conversation in test for _ in conversation.turns())
-    print(f"train: {len(train)} conversations; test: {len(test)} conversations, {turns} turns")
+    print(f"train: {len(train)} conversations; held out: {len(test)} conversations")
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def test_no_pair_is_closer_than_the_one_found(training, tests):
 def project(tmp_path, monkeypatch):
     """One scenario's traces and a test set without overlap."""
     content = YAML(typ="safe").load(ROOT / "params.yaml")
-    content["scenarios"] = {"baseline": content["scenarios"]["baseline"]}
+    content["run"] = ["baseline"]
     YAML().dump(content, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     write_conversations(Path("data/split/test.parquet"), [TEST])

@@ -28,12 +28,12 @@ from tft.conversation import Conversation, Tool, ToolCall, assistant, user
 from tft.curated import Draft, Label, Plan, Relabelled, Relevance
 from tft.curation import relabel as committee
 from tft.curation import synthesize as synthesis
-from tft.curation.prompts import CALL, block, numbered, with_calls
 from tft.curation.relabel import drawn, parse_calls, parse_choice, relabel
 from tft.curation.relevance import parse, score_relevance
 from tft.curation.synthesize import synthesize
 from tft.llm import connect, vllm_batch
 from tft.llm.chat import Outcome, Refusal, Reply, Request
+from tft.llm.prompts import CALL, block, numbered, with_calls
 from tft.params import Llm, Params
 from tft.roles import relabel_for, relevance_for, synthesizer_for
 from tft.tables import RELEVANCE, read_conversations, read_rows, write_conversations

@@ -226,7 +226,7 @@ def test_a_logged_trace_needs_no_other_table(data: Path) -> None:
         ("tft", "pipelines: direct, filtered, relabeled, tft; scenarios: baseline, noisy_labels"),
         ("magic/noisy_labels/x", "pipelines: direct, filtered, relabeled, tft"),
         ("tft/noisy_labels/", "PIPELINE/SCENARIO/ID"),
-        ("tft/noise/tft-00001", "unknown scenario 'noise'; params.yaml has scenarios: baseline"),
+        ("tft/noise/tft-00001", "unknown scenario 'noise'; params.yaml runs: baseline"),
         ("tft/noisy_labels/tft-9002", "no row 'tft-9002' among 3; closest: tft-00002"),
         ("direct/noisy_labels/boat-5", "no row 'boat-5' among 5; closest: dev/boat-5"),
     ],

@@ -4,15 +4,16 @@ import json
 from datetime import date
 
 import pytest
-from conftest import shared_data
+from conftest import ROOT, shared_data
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tft.conversation import Message, ParseError, Tool, ToolCall, Turn, assistant, user
-from tft.evaluation.judged import agreement, read_judged
-from tft.rules.claims import contradiction
+from tft.evaluation.judged import calibrate, read_judged
+from tft.params import load_params
+from tft.roles import judge_for
 from tft.rules.facts import find_dates, find_numbers, find_times, number, similar, words
-from tft.rules.judge import JUDGE_VERSION, judge
+from tft.rules.judge import judge
 from tft.task import RESPOND, Task, read_task
 
 TODAY = date(2031, 5, 7)  # a Wednesday
@@ -38,7 +39,7 @@ TASK = Task(
             city={}, time={}, date={}, seats={"enum": ["1", "2", "3", "4"]},
         ),
     ),
-    "be kind",
+    "be kind, and take synonyms (Satire/Comedy)",
 )  # fmt: skip
 
 OWLS = {
@@ -71,9 +72,9 @@ def verdict(prefix: tuple[Message, ...], reference: ToolCall, prediction: ToolCa
     return result
 
 
-def says(prefix: tuple[Message, ...], message: str) -> str:
-    """The label of the verdict on a message."""
-    reference = ToolCall(RESPOND, {"message": "something else altogether"})
+def says(prefix: tuple[Message, ...], message: str, instead_of: str = "Hm.") -> str:
+    """The label of the verdict on a message in place of the reference."""
+    reference = ToolCall(RESPOND, {"message": instead_of})
     return verdict(prefix, reference, ToolCall(RESPOND, {"message": message})).reason.split(":")[0]
 
 
@@ -153,7 +154,16 @@ def test_synonyms_of_a_category_pass_unless_the_user_spoke_for_the_reference():
     assert finds({"genre": "Farce", "city": "Ghent"}, genre="Slapstick")
     assert finds({"genre": "Comedy", "city": "Ghent"}, genre="Romantic comedy")
     assert not finds({"genre": "Comedy", "city": "Ghent"}, genre="Tragedy")
+    assert finds({"genre": "Comedy", "city": "Ghent"}, genre="Satire")  # by the rubric
     assert not finds({"genre": "Comedy", "city": "Ghent"}, has_wheelchair_access="True")
+
+
+def test_another_value_of_a_closed_list_is_bad_unless_somebody_spoke_for_it():
+    wanted = {"genre": "Comedy", "city": "Ghent", "mood": "light"}
+    assert not finds(wanted, mood="dark")
+    prefix = (user("A dark comedy in Ghent, please."),)
+    given = ToolCall("FindPlay", wanted | {"mood": "dark"})
+    assert verdict(prefix, ToolCall("FindPlay", wanted), given).good
 
 
 def test_opposite_booleans_differ():
@@ -176,7 +186,7 @@ def test_opposite_booleans_differ():
         (CHOSEN, "Yes, they do. Do you want supper, too?"),
         (CHOSEN, "Would you like a play that serves supper?"),
         (BOOKED, "Your booking is confirmed. Their number is 555 014 2299."),
-        (BOOKED, "You're welcome, enjoy the evening!"),
+        (BOOKED, "All done, enjoy the evening!"),
         (REFUSED, "Sorry, the booking failed. Shall I try 8 pm?"),
     ],
 )
@@ -206,9 +216,65 @@ def test_messages_that_contradict_a_fact_are_bad(prefix, message, label):
     assert says(prefix, message) == label
 
 
-def test_a_changed_booking_may_be_told_either_way():
+DONE, GOODBYE = "Your seats are booked.", "Have a great day!"
+ANSWER, OFFER = "Yes, they have wheelchair access.", "How about The Owls of Ghent?"
+EARLY = "Please confirm: 2 seats for The Owls of Ghent on Friday at 7:30 pm."
+LATER = (*CHOSEN, assistant(RESPOND, {"message": EARLY}), user("Make it 8:30 pm, please."))
+CONFIRM = EARLY.replace("7:30", "8:30")
+LEAVING = (*BOOKED, assistant(RESPOND, {"message": DONE}), user("Thank you, that is all."))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "message", "instead_of", "label"),
+    [
+        (SEARCH, "banana", OFFER, "off_topic"),
+        (SEARCH, "Purple elephants juggle quietly.", OFFER, "off_topic"),
+        (SEARCH, "Which city do you want to see it in?", OFFER, "ignores_result"),
+        (BOOKED, "How can I help you?", DONE, "ignores_result"),
+        (REFUSED, "Which play do you want?", "Sorry, the booking failed.", "ignores_result"),
+        (CHOSEN, "At what time?", ANSWER, "ignores_question"),
+        (LATER, GOODBYE, CONFIRM, "takes_leave"),
+        (LATER, "Anything else?", CONFIRM, "takes_leave"),
+        (LEAVING, "Which city do you prefer?", GOODBYE, "ignores_goodbye"),
+        (LATER, EARLY, CONFIRM, "outdated_time"),
+        (LATER, "So you'd like to go at 6 pm, correct?", CONFIRM, "unknown_time"),
+        (CHOSEN, "Please confirm: seats for 4 people.", "For 2 people, right?", "unknown_count"),
+        (SEARCH[:1], "They have wheelchair access.", "Which genre?", "unsupported"),
+        (SEARCH[:1], "I could not book it.", "Which genre?", "claims_failure"),
+        (CHOSEN, "The of seats at a is play.", ANSWER, "no_sentence"),
+        (SEARCH, "Low Tide Tide Tide Tide Tide", OFFER, "runs_in_circles"),
+    ],
+)
+def test_messages_off_the_point_are_bad(prefix, message, instead_of, label):
+    assert says(prefix, message, instead_of) == label
+
+
+@pytest.mark.parametrize(
+    ("prefix", "message", "instead_of"),
+    [
+        (SEARCH, "I found two plays in Ghent.", OFFER),
+        (SEARCH, "Low Tide is a tragedy.", OFFER),
+        (SEARCH, "Would you like to see Low Tide?", OFFER),
+        (BOOKED, "You can call them at 555 014 2299.", DONE),
+        (CHOSEN, "Sorry, I do not know.", ANSWER),
+        (CHOSEN, ANSWER, CONFIRM),
+        (LATER, "At what time?", CONFIRM),
+        (LATER, "Shall I look for 9 pm instead?", CONFIRM),
+        (LATER, CONFIRM.replace("8:30", "half past 8"), CONFIRM),
+        (LEAVING, "Anything else I can do?", GOODBYE),
+        (LEAVING, "Goodbye.", "Can I do anything else for you?"),
+        (SEARCH[:1], "Which genre, for example tragedy?", "Which city?"),
+    ],
+)
+def test_another_response_than_the_reference_is_good(prefix, message, instead_of):
+    assert says(prefix, message, instead_of) == "reasonable"
+
+
+def test_a_changed_booking_may_be_told_either_way_but_against_the_reference():
     later = (*BOOKING, user(json.dumps([{**OWLS, **ASKED, "time": "20:00"}])))
-    assert says(later, "I was unable to make the booking. How about 8 pm?") == "reasonable"
+    failed = "I was unable to make the booking. How about 8 pm?"
+    assert says(later, failed) == "reasonable"
+    assert says(later, failed, DONE) == "claims_failure"
     assert says(later, "Your booking is confirmed for 8 pm.") == "reasonable"
 
 
@@ -230,10 +296,10 @@ SCRAPS = (
 PHRASES = st.lists(st.text(max_size=8) | st.sampled_from(SCRAPS.split()), max_size=12).map(" ".join)
 
 
-@given(PHRASES, st.sampled_from([SEARCH, CHOSEN, BOOKED, REFUSED]), PHRASES)
-def test_judging_is_total_whatever_is_said_or_returned(message, prefix, result):
+@given(PHRASES, st.sampled_from([SEARCH, CHOSEN, BOOKED, REFUSED]), PHRASES, PHRASES)
+def test_judging_is_total_whatever_is_said_or_returned(message, prefix, result, reference):
     prefix = (*prefix, assistant("BookSeats", {"play_title": message}), user(result))
-    says(prefix, message or "x")
+    says(prefix, message or "x", reference)
     call = ToolCall(RESPOND, {"message": message})
     assert judge([Turn("c", 9, prefix, ToolCall(RESPOND, {"message": "x"}), call, "")], TASK)
     books(ASKED, time=message, date=message, seats=message, play_title=message, usher=message)
@@ -324,28 +390,51 @@ def test_numbers_and_names_are_compared_as_people_mean_them():
 
 
 # --- real conversations -----------------------------------------------------------------------
-def test_references_of_real_traces_hardly_ever_contradict_themselves(published):
-    # 8 of 2,641 on the published S1 traces, of which 2 are real slips of the crowd worker.
-    conversations, task = published
-    traces = [c for c in conversations if "scenario-1" in c.source]
-    found = total = 0
-    for trace in traces:
-        for index, call in trace.turns():
-            if call.name == RESPOND:
-                total += 1
-                said = call.arguments["message"]
-                prefix = trace.messages[:index]
-                found += contradiction(said, prefix, task, date(2019, 3, 1)) is not None
-    assert total > 2000
-    assert found / total < 0.005
+@pytest.fixture(scope="module")
+def real_messages(published):
+    """Every eighth message of the clean published traces, with what comes before it."""
+    traces, task = published
+    turns = [
+        (one.messages[:index], call)
+        for one in traces
+        if "scenario-1" in one.source
+        for index, call in one.turns()
+        if call.name == RESPOND
+    ]
+    assert len(turns) == 2641
+    return turns[::8], task
 
 
-def test_this_version_s_agreement_with_the_published_verdicts_is_the_one_on_record():
-    # Not a target to tune to: other verdicts are held back. A change of these counts is a change of
-    # scores, which JUDGE_VERSION must show.
+def share_of_bad(turns, task) -> float:
+    """How often a message is bad in place of the reference."""
+    verdicts = judge(
+        [Turn("c", len(prefix), prefix, reference, said, "") for prefix, reference, said in turns],
+        task,
+        date(2019, 3, 1),
+    )
+    return sum(not verdict.good for verdict in verdicts) / len(verdicts)
+
+
+def test_real_messages_are_hardly_ever_bad_though_the_reference_be_another(real_messages):
+    # "Sorry, yes." reports any result and answers any question, so all rules apply.
+    turns, task = real_messages
+    reference = ToolCall(RESPOND, {"message": "Sorry, yes."})
+    assert share_of_bad([(prefix, reference, said) for prefix, said in turns], task) < 0.03
+
+
+def test_messages_of_other_conversations_are_mostly_bad(real_messages):
+    # Not all: "Anything else?" fits in many places.
+    turns, task = real_messages
+    moved = [said for _, said in turns[100:] + turns[:100]]
+    swapped = [(*turn, said) for turn, said in zip(turns, moved, strict=True)]
+    assert share_of_bad(swapped, task) > 0.6
+
+
+def test_the_shipped_calibration_is_of_the_judge_that_params_name():
+    found = json.loads((ROOT / "metrics/judge.json").read_text())
+    judge_now, judged_by, _ = judge_for(load_params(ROOT / "params.yaml"), "test")
+    assert found["judged_by"] == judged_by, "run `make calibrate`"
     folder = shared_data("published")
-    task = read_task(folder / "job_description.json")
     rows = [row for path in sorted((folder / "judged").iterdir()) for row in read_judged(path)]
-    ours = [v.good for v in judge([row.turn for row in rows], task, date(2019, 3, 1))]
-    result = agreement([row.scores["llm-as-a-judge"] == 1 for row in rows], ours)
-    assert (JUDGE_VERSION, *result) == (1, 112, 1, 6, 36)
+    verdicts = judge_now([row.turn for row in rows], read_task(folder / "job_description.json"))
+    assert calibrate(rows, verdicts)["all"].summary().items() <= found.items()

@@ -28,13 +28,13 @@ def load_changed(shipped: dict[str, Any], folder: Path, key: str, value: Any) ->
 
 def test_the_shipped_params_are_valid() -> None:
     params = load_params(ROOT / "params.yaml")
-    kinds = {name: scenario.kind for name, scenario in params.scenarios.items()}
+    kinds = {name: scenario.kind for name, scenario in params.defined.items()}
     assert kinds == {name: name for name in kinds}
-    assert len(kinds) == 5
+    assert params.run == list(params.scenarios) == [name for name in kinds if name != "own"]
 
 
 def test_clean_fractions_give_the_published_counts() -> None:
-    scenarios = load_params(ROOT / "params.yaml").model_dump()["scenarios"]
+    scenarios = load_params(ROOT / "params.yaml").model_dump()["defined"]
     assert round(scenarios["noisy_labels"]["clean_fraction"] * 327) == 33
     assert round(scenarios["schema_drift"]["clean_fraction"] * 146) == 14
 
@@ -74,8 +74,17 @@ def test_a_wrong_rate_is_an_error_that_names_its_key(
         ("scenarios.schema_drift.parameters.date", [], "parameters.date: .*at least 1"),
         ("sgd.commit", "e852981", "sgd.commit: .*match pattern"),
         ("corpus", "other", "corpus: .*'sgd'.*'published'"),
+        ("corpus", "traces", r"run: 'baseline' with corpus: traces; .*'run=\[own\]'"),
+        ("run", ["low_data", "own"], r"run: 'own' with corpus: sgd"),
+        ("run", ["few"], "run: 'few' is none of scenarios"),
+        ("run", [], "run: .*at least 1"),
+        ("traces.format", "csv", "traces.format: .*'openai'"),
+        ("traces.test_fraction", 1, "traces.test_fraction: .*less than 1"),
         ("student", "huge", "student: 'huge' is none of students"),
         ("report.pipeline", "tft2", "report.pipeline: 'tft2' is none of pipelines"),
+        ("judge.role", "human", "judge.role: .*'rules' or 'llm'"),
+        ("judge.models", [], "judge.models: .*at least 1"),
+        ("judge.models", ["gpt-4"], "judge.models: 'gpt-4' is none of llm.models"),
         ("pretrain.copy_lengths", [128], "pretrain.copy_lengths: .*at least 2"),
         ("llm.attempts", 0, "llm.attempts: .*greater than or equal to 1"),
         ("llm.timeout_seconds", 0, "llm.timeout_seconds: .*greater than 0"),

@@ -121,13 +121,21 @@ def test_params_are_exactly_the_sections_that_are_read(stage: str) -> None:
     assert tracked == params_read(parse(script), script)
 
 
+# Attributes of Params that are no key of params.yaml of the same name.
+SECTIONS = {
+    "scenario": {"scenarios"},
+    "scenarios": {"scenarios", "run"},
+    "defined": {"scenarios"},
+}
+
+
 def params_read(tree: ast.AST, file: Path) -> set[str]:
     """Sections read off the name `params`, also by functions that are handed all of it."""
     read = set()
     for node in ast.walk(tree):
         match node:
             case ast.Attribute(value=ast.Name(id="params"), attr=name):
-                read.add({"scenario": "scenarios"}.get(name, name))
+                read |= SECTIONS.get(name, {name})
             case ast.Call(func=ast.Name(id=function), args=args, keywords=keywords):
                 if any(map(is_all_params, [*args, *(keyword.value for keyword in keywords)])):
                     home = file

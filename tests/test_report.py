@@ -116,13 +116,13 @@ def test_the_stages_go_from_predictions_to_the_table(project):
 
     verdicts = read_rows(Path("data/verdicts/base.parquet"), VERDICTS)
     assert [(row["good"], row["judge"]) for row in verdicts] == [
-        (True, "rules judge v1"),
-        (False, "rules judge v1"),
+        (True, "rules judge v2"),
+        (False, "rules judge v2"),
     ]
     scores = read_rows(Path("data/scores/low_data-direct.parquet"), SCORES)
     assert [row["staged_tool_call"] for row in scores] == [0.75, 0.25]
     cell = json.loads(Path("metrics/cells/base.json").read_text())
-    expected = {"judged_by": "rules judge v1", "n": 2, "judge": 0.5}
+    expected = {"judged_by": "rules judge v2", "n": 2, "judge": 0.5}
     assert expected.items() <= cell.items()
     assert (cell["parse_failures"], cell["tools"]["OrderTea"]["judge"]) == (1, 1.0)
 
@@ -144,16 +144,17 @@ def test_running_again_gives_the_same_bytes(project):
 
 def test_the_table_names_judge_student_and_corpus(project):
     lines = run_to_table().splitlines()
-    assert lines[0] == "# Benchmark: corpus sgd, student tiny, rules judge v1"
+    assert lines[0] == "# Benchmark: corpus sgd, student tiny, rules judge v2"
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == 2 + len(CELLS)
     assert "judge, published" in rows[0]
     assert "Published: Qwen3-1.7B, judged by an LLM" in lines[2]
     talk, _, copy, base, baseline = rows[2:7]
     assert "untuned" in base
-    # The test conversation has a service call and a message: talking hits one, the policy that has
-    # no last call to copy starts with a message and then repeats the call of before.
-    assert cells_in(talk)[:6] == ["(always respond)", "", "0.500", "0.500", "0.500", "0.000"]
+    # The test conversation has a service call and a message: talking hits one by its name, though
+    # not by what it says; the policy that has no last call to copy starts with a message and then
+    # repeats the call of before.
+    assert cells_in(talk)[:6] == ["(always respond)", "", "0.000", "0.500", "0.500", "0.000"]
     assert cells_in(copy)[:5] == ["(copy last call)", "", "0.000", "0.250", "0.000"]
     assert cells_in(baseline) == [
         "baseline", "direct", "0.500", "0.500", "0.500", "0.000", "2", "0", "0.864",
@@ -194,7 +195,7 @@ def test_missing_inputs_name_the_cell_and_the_command(project):
     done = run_stage("score")
     assert done.exit_code == 1
     assert "data/predictions: no low_data-direct.parquet to score" in done.output
-    assert not Path("metrics").exists()
+    assert not Path("metrics/cells").exists()
 
     for path in Path("data/predictions").iterdir():
         path.unlink()
@@ -243,6 +244,15 @@ def test_two_pipelines_are_compared():
     ]  # fmt: skip
     assert len(cells_table.splitlines()) == 2 + len(BASELINES) + 4
     assert max(map(len, page.splitlines())) <= 200
+
+
+def test_own_traces_have_no_published_scores_beside_them():
+    kinds = {"early": "baseline", "late": "own"}
+    line = {"tft": 0.65, "direct": 0.7, "difference": -0.05, "interval": None, "p_holm": 1.0}
+    comparison = {"early": line, "late": line}
+    page = render(cells_of_both(), comparison, 0.9, kinds, ["direct", "tft"], "traces", "tiny")
+    (row,) = [line for line in page.splitlines() if cells_in(line)[:2] == ["late", "0.650"]]
+    assert cells_in(row) == ["late", "0.650", "0.700", "-0.050", "1.000", "", "", ""]
 
 
 def test_scores_of_different_judges_are_not_set_side_by_side():

@@ -16,7 +16,7 @@ from tft.conversation import (
     user,
 )
 from tft.errors import InputError
-from tft.evaluation.judged import agreement, read_call, read_judged
+from tft.evaluation.judged import read_call, read_judged
 from tft.evaluation.summary import summarize
 from tft.evaluation.tool_calls import (
     binary_tool_call,
@@ -161,15 +161,6 @@ def test_a_summary_has_means_overall_and_per_tool():
     assert summary["tools"]["BookTrip"]["n"] == 2
     with pytest.raises(InputError, match="no scores"):
         summarize([])
-
-
-def test_kappa_discounts_agreement_by_chance():
-    # 20 both good, 5 only theirs, 10 only ours, 15 both bad: raw 0.7, chance 0.5, kappa 0.4.
-    table = [(True, True)] * 20 + [(True, False)] * 5 + [(False, True)] * 10 + [(False, False)] * 15
-    theirs, ours = zip(*table, strict=True)
-    result = agreement(theirs, ours)
-    assert result == (20, 5, 10, 15)
-    assert (result.raw, result.kappa) == (pytest.approx(0.7), pytest.approx(0.4))
 
 
 @needs_published

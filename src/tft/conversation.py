@@ -194,11 +194,16 @@ class Turn:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judge's word on a turn: `reason` is a label and words, `evidence` the fact it rests on."""
+    """A judge's word on a turn: `reason` is a label and words, `evidence` the fact it rests on.
 
-    good: bool
+    `good` is None where no judge gave a verdict: such a turn is counted, never scored. `votes` are
+    those of a panel, by the judges' names.
+    """
+
+    good: bool | None
     reason: str
     evidence: str | None = None
+    votes: dict[str, bool] = field(default_factory=dict)
 
 
 def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:

@@ -4,10 +4,12 @@ Rules experts and language models give the same records, so the stages do not kn
 role.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from tft.conversation import Conversation, ToolCall
+from tft.conversation import Conversation, ToolCall, canonical_json
+from tft.params import Threshold
 
 
 class Relevance(NamedTuple):
@@ -20,6 +22,15 @@ class Relevance(NamedTuple):
     relevance: int
     coherence: int
     reason: str
+
+
+def kept_by(scores: Sequence[Relevance], least: Threshold) -> set[str]:
+    """The traces whose scores reach the thresholds."""
+    return {
+        score.conversation
+        for score in scores
+        if score.relevance >= least.min_relevance and score.coherence >= least.min_coherence
+    }
 
 
 class Label(NamedTuple):
@@ -47,6 +58,43 @@ class Relabelled(NamedTuple):
     conversation: Conversation | None
     decisions: list[Decision]
     rejection: str | None
+
+
+def decision_rows(
+    traces: Sequence[Conversation], results: Sequence[Relabelled]
+) -> list[dict[str, Any]]:
+    """What became of every turn, those of rejected traces too, as `tables.DECISIONS` holds it."""
+    return [
+        {
+            "conversation": trace.id,
+            "turn": decision.turn,
+            "name": decision.call.name if decision.call else None,
+            "arguments": decision.call.arguments_json if decision.call else None,
+            "reason": decision.reason,
+            "votes": canonical_json(
+                {name: [*label] if label else None for name, label in decision.votes.items()}
+            ),
+            "kept": result.conversation is not None,
+        }
+        for trace, result in zip(traces, results, strict=True)
+        for decision in result.decisions
+    ]
+
+
+def relabelled_traces(
+    traces: Sequence[Conversation], results: Sequence[Relabelled]
+) -> list[Conversation]:
+    """The traces that could be labelled anew; provenance says why a turn was changed."""
+    kept = []
+    for trace, result in zip(traces, results, strict=True):
+        if one := result.conversation:
+            changed = {
+                str(decision.turn): decision.reason
+                for decision, (_, call) in zip(result.decisions, trace.turns(), strict=True)
+                if decision.call != call
+            }
+            kept.append(replace(one, provenance={**one.provenance, "relabelled": changed}))
+    return kept
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,16 @@ class Builtin(Section):
     held_out: Count
 
 
+class Traces(Section):
+    """Where your own traces are, in which form, and which of them are taken."""
+
+    path: str
+    format: Literal["auto", "openai", "anthropic", "langfuse", "otel", "published"]
+    max_refused: Fraction
+    max_characters: Count
+    test_fraction: Annotated[float, Field(gt=0, lt=1)]
+
+
 class Limit(Section):
     """Upper bounds for a quick try; null means all."""
 
@@ -138,8 +148,14 @@ class TraceMixing(Section):
     other_tools: dict[str, str]
 
 
+class Own(Section):
+    """Your own traces, as they are."""
+
+    kind: Literal["own"]
+
+
 Scenario = Annotated[
-    Baseline | NoisyLabels | SchemaDrift | LowData | TraceMixing, Field(discriminator="kind")
+    Baseline | NoisyLabels | SchemaDrift | LowData | TraceMixing | Own, Field(discriminator="kind")
 ]
 
 
@@ -271,7 +287,9 @@ class Predict(Section):
 class Judge(Section):
     """Who gives verdicts, and the day the conversations take place (null: their earliest date)."""
 
-    role: Literal["rules"]
+    role: Literal["rules", "llm"]
+    models: Names
+    max_tokens: Count
     today: date | None
 
 
@@ -313,15 +331,17 @@ class Llm(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
-    corpus: Literal["builtin", "sgd", "published"]
+    corpus: Literal["builtin", "sgd", "published", "traces"]
     student: str
     seed: int
+    run: Names
     pipelines: list[str]
     limit: Limit
     sgd: Sgd
     published: Published
     builtin: Builtin
-    scenarios: dict[str, Scenario]
+    traces: Traces
+    defined: Annotated[dict[str, Scenario], Field(alias="scenarios")]
     students: dict[str, Student]
     filter: Filter
     relabel: Relabel
@@ -339,6 +359,16 @@ class Params(Section):
             raise ValueError(
                 f"student: {self.student!r} is none of students: {list(self.students)}"
             )
+        for name in self.run:
+            if name not in self.defined:
+                raise ValueError(f"run: {name!r} is none of scenarios: {list(self.defined)}")
+            if (self.defined[name].kind == "own") != (self.corpus == "traces"):
+                own = [key for key, one in self.defined.items() if one.kind == "own"]
+                raise ValueError(
+                    f"run: {name!r} with corpus: {self.corpus}; your own traces (corpus: traces) "
+                    f"and the scenario {', '.join(own)} belong together, as in -S corpus=traces "
+                    "-S 'run=[own]'"
+                )
         for key, given in (
             ("filter.thresholds", self.filter.thresholds),
             ("synthesize.seeds", self.synthesize.seeds),
@@ -350,6 +380,7 @@ class Params(Section):
             *(("relabel.committee", member) for member in self.relabel.committee),
             ("relabel.arbiter", self.relabel.arbiter),
             ("synthesize.model", self.synthesize.model),
+            *(("judge.models", member) for member in self.judge.models),
         ):
             if model not in self.llm.models:
                 raise ValueError(f"{key}: {model!r} is none of llm.models: {list(self.llm.models)}")
@@ -359,16 +390,19 @@ class Params(Section):
             )
         return self
 
+    @property
+    def scenarios(self) -> dict[str, Scenario]:
+        """The scenarios that run, in the order of `run`."""
+        return {name: self.defined[name] for name in self.run}
+
     def scenario(self, name: str) -> Scenario:
-        """The scenario of that name.
+        """The scenario of that name, if it runs.
 
         Raises:
             InputError: there is none.
         """
         if name not in self.scenarios:
-            raise InputError(
-                f"unknown scenario {name!r}; params.yaml has scenarios: {', '.join(self.scenarios)}"
-            )
+            raise InputError(f"unknown scenario {name!r}; params.yaml runs: {', '.join(self.run)}")
         return self.scenarios[name]
 
 

@@ -1,7 +1,8 @@
 """From params to the code that plays each part; stages ask here and know no more."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,23 @@ from typing import Any
 from tft.conversation import Conversation, Turn, Verdict
 from tft.corpus.builtin import read_builtin, split_builtin
 from tft.corpus.published import read_published, split_published
+from tft.corpus.report import ImportReport
 from tft.corpus.sgd import read_sgd, split_sgd
+from tft.corpus.traces import SOURCE, read_traces, split_traces
 from tft.curated import Draft, Plan, Relabelled, Relevance
 from tft.curation.relabel import relabel as relabel_by_llm
 from tft.curation.relevance import score_relevance as score_by_llm
 from tft.curation.synthesize import synthesize as generate_by_llm
 from tft.errors import InputError
+from tft.evaluation.judge import VERSION as LLM_JUDGE_VERSION
+from tft.evaluation.judge import judge as judge_by_llm
 from tft.llm import Connection, connect
 from tft.params import (
     Baseline,
     Limit,
     LowData,
     NoisyLabels,
+    Own,
     Params,
     SchemaDrift,
     TraceMixing,
@@ -31,21 +37,29 @@ from tft.rules.judge import judge as judge_by_rules
 from tft.rules.relabel import relabel
 from tft.rules.relevance import score_relevance
 from tft.rules.synthesize import synthesizer
-from tft.scenarios import baseline, low_data, noisy_labels, schema_drift, trace_mixing
+from tft.scenarios import baseline, low_data, noisy_labels, own, schema_drift, trace_mixing
 from tft.scenarios.common import of_source
 from tft.task import Task
 
 
-def load_corpus(params: Params) -> tuple[list[Conversation], Task]:
-    """All conversations of the corpus, and the task they are about."""
+def load_corpus(params: Params) -> tuple[Iterable[Conversation], Task, ImportReport]:
+    """All conversations of the corpus in the order of their ids, the task they are about, a report.
+
+    The report is complete once all conversations were taken.
+    """
     match params.corpus:
         case "builtin":
-            return read_builtin(params.builtin)
+            conversations, task = read_builtin(params.builtin)
         case "sgd":
-            return read_sgd(environment("TFT_SGD_ARCHIVE", params.sgd.archive), params.sgd)
+            archive = environment("TFT_SGD_ARCHIVE", params.sgd.archive)
+            conversations, task = read_sgd(archive, params.sgd)
         case "published":
             archive = environment("TFT_PUBLISHED", params.published.archive)
-            return read_published(archive, params.published)
+            conversations, task = read_published(archive, params.published)
+        case "traces":
+            return read_traces(params.traces)
+    report = ImportReport(Counter(one.source for one in conversations))
+    return sorted(conversations, key=lambda one: one.id), task, report
 
 
 def split_corpus(
@@ -59,7 +73,14 @@ def split_corpus(
             train, test = split_sgd(conversations, params.sgd)
         case "published":
             train, test = split_published(conversations)
+        case "traces":
+            train, test = split_traces(conversations, params.traces.test_fraction, params.seed)
     return _cut(train, test, params.limit)
+
+
+def labels_are_given(held_out: Sequence[Conversation], params: Params) -> bool:
+    """Whether the held-out calls are right already: those of a test set are, not those of logs."""
+    return params.corpus != "traces" or any(one.source != SOURCE for one in held_out)
 
 
 def _cut(
@@ -71,13 +92,17 @@ def _cut(
     return kept, sorted(test, key=lambda item: item.id)[: limit.test]
 
 
-def make_traces(name: str, pool: Sequence[Conversation], params: Params) -> list[Conversation]:
+def make_traces(  # noqa: PLR0911 - one for each kind
+    name: str, pool: Sequence[Conversation], params: Params
+) -> list[Conversation]:
     """The traces of a scenario, from all conversations that may be trained on.
 
     Raises:
         InputError: no such scenario, or one of its numbers does not fit the pool.
     """
     scenario = params.scenario(name)
+    if isinstance(scenario, Own):
+        return own.build(pool)
     try:
         if params.corpus == "published":
             return of_source(pool, "published", f"published/{scenario.published}")
@@ -96,15 +121,17 @@ def make_traces(name: str, pool: Sequence[Conversation], params: Params) -> list
         raise InputError(f"params.yaml: scenarios.{name}.{error.message}") from error
 
 
-def truth_for(name: str, pool: Sequence[Conversation], params: Params) -> list[Conversation]:
-    """The right conversations behind a scenario's own traces: what S1 trains on.
+def truth_for(name: str, pool: Sequence[Conversation], params: Params) -> list[Conversation] | None:
+    """The right conversations behind a scenario's traces: what S1 trains on; None if nobody knows.
 
     Raises:
         InputError: no such scenario.
     """
     scenario = params.scenario(name)
+    if isinstance(scenario, Own):
+        return None
     if params.corpus == "published":
-        (right,) = {one.published for one in params.scenarios.values() if one.kind == "baseline"}
+        (right,) = {one.published for one in params.defined.values() if one.kind == "baseline"}
         return of_source(pool, "published", f"published/{right}")
     return of_source(pool, "source", scenario.source)
 
@@ -183,9 +210,23 @@ def language_models(params: Params) -> tuple[Connection, Usage]:
 Judge = Callable[[Sequence[Turn], Task], list[Verdict]]
 
 
-def judge_for(params: Params) -> tuple[Judge, str]:
-    """The judge, and how it is named beside every score: who it is and which version."""
+def judge_for(params: Params, stage: str) -> tuple[Judge, str, Usage]:
+    """The judge, and how it is named beside every score: who it is and which version.
+
+    `stage` names its requests.
+    """
     match params.judge.role:
         case "rules":
-            judge = partial(judge_by_rules, today=params.judge.today)
-            return judge, f"rules judge v{JUDGE_VERSION}"
+            rules = partial(judge_by_rules, today=params.judge.today)
+            return rules, f"rules judge v{JUDGE_VERSION}", dict
+        case "llm":
+            chat, usage = language_models(params)
+            role = partial(
+                judge_by_llm,
+                chat=chat,
+                models=params.judge.models,
+                max_tokens=params.judge.max_tokens,
+                stage=stage,
+            )
+            models = ", ".join(params.llm.models[name].model for name in params.judge.models)
+            return role, f"LLM judge v{LLM_JUDGE_VERSION} ({models})", usage

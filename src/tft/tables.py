@@ -75,7 +75,7 @@ VERDICTS = _table(
     ("conversation", "turn"),
     {**TURN, "judge": pa.string(), "good": pa.bool_(), "reason": pa.string(),
      "evidence": pa.string()},
-    nullable={"evidence"},
+    nullable={"good", "evidence"},  # good: no judge gave a verdict
 )  # fmt: skip
 SCORES = _table(
     ("conversation", "turn"),

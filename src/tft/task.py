@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tft.conversation import Tool
+from jsonschema import Draft202012Validator
+
+from tft.conversation import ParseError, Tool, ToolCall, Turn, Verdict
 from tft.errors import InputError
 from tft.tables import write_json
 
@@ -28,6 +30,28 @@ class Task:
     def tools_openai(self) -> list[dict[str, Any]]:
         """The OpenAI `tools` list."""
         return [tool.to_openai() for tool in self.tools]
+
+
+def call_flaw(call: ToolCall, task: Task) -> str | None:
+    """How a call breaks the schema of its tool, if it does; undeclared arguments do."""
+    tool = task.tool(call.name)
+    if tool is None:
+        return f"undeclared tool: {call.name}"
+    schema: dict[str, Any] = {"additionalProperties": False} | tool.parameters
+    problem = next(iter(Draft202012Validator(schema).iter_errors(call.arguments)), None)
+    return f"against the schema: {call.name}: {problem.message:.200}" if problem else None
+
+
+def settled(turn: Turn) -> Verdict | None:
+    """The verdict on a turn that no judge is needed for; None: one is."""
+    prediction, reference = turn.prediction, turn.reference
+    if isinstance(prediction, ParseError):
+        return Verdict(False, f"unparseable: {prediction.reason}")
+    if prediction.name != reference.name:
+        return Verdict(False, f"wrong_function: {prediction.name} instead of {reference.name}")
+    if prediction.arguments_json == reference.arguments_json:
+        return Verdict(True, "equal: the same call as the reference")
+    return None
 
 
 def write_task(path: Path, task: Task) -> None:

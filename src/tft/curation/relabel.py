@@ -7,7 +7,8 @@ from typing import Any
 
 from tft.conversation import Conversation, ToolCall, canonical_json
 from tft.curated import Decision, Label, Relabelled
-from tft.curation.prompts import (
+from tft.llm.chat import Chat, Outcome, Refusal
+from tft.llm.prompts import (
     CALL,
     TEXT,
     ask,
@@ -20,7 +21,6 @@ from tft.curation.prompts import (
     why,
     with_calls,
 )
-from tft.llm.chat import Chat, Outcome, Refusal
 from tft.task import Task
 
 Calls = tuple[ToolCall, ...]  # one for each turn of a conversation, in their order

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from tft.conversation import Conversation
 from tft.curated import Relevance
-from tft.curation.prompts import TEXT, ask, block, numbered, read, record, why
 from tft.llm.chat import Chat, Outcome, Refusal
+from tft.llm.prompts import TEXT, ask, block, numbered, read, record, why
 from tft.task import Task
 
 INSTRUCTIONS = """\

@@ -5,7 +5,8 @@ from typing import Any
 
 from tft.conversation import Conversation, Message, user
 from tft.curated import Draft, Plan
-from tft.curation.prompts import (
+from tft.llm.chat import Chat, Outcome, Refusal
+from tft.llm.prompts import (
     CALL,
     TEXT,
     ask,
@@ -17,7 +18,6 @@ from tft.curation.prompts import (
     why,
     with_calls,
 )
-from tft.llm.chat import Chat, Outcome, Refusal
 from tft.task import Task
 
 INSTRUCTIONS = """\

@@ -3,15 +3,13 @@
 import json
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
-from jsonschema import Draft202012Validator
 from rapidfuzz import fuzz, process
 
 from tft.conversation import Conversation, Message, ToolCall, render_call, to_openai
 from tft.curated import Draft
 from tft.params import Validation
-from tft.task import RESPOND, Task
+from tft.task import RESPOND, Task, call_flaw
 
 
 def validate(
@@ -76,16 +74,6 @@ def _order_flaw(messages: Sequence[Message]) -> str | None:
             there = "no result" if call.name != RESPOND else "a result"
             return f"results: {there} follows {call.name} at message {index}"
     return None
-
-
-def call_flaw(call: ToolCall, task: Task) -> str | None:
-    """How a call breaks the schema of its tool, if it does; undeclared arguments do."""
-    tool = task.tool(call.name)
-    if tool is None:
-        return f"undeclared tool: {call.name}"
-    schema: dict[str, Any] = {"additionalProperties": False} | tool.parameters
-    problem = next(iter(Draft202012Validator(schema).iter_errors(call.arguments)), None)
-    return f"against the schema: {call.name}: {problem.message:.200}" if problem else None
 
 
 def is_result(message: Message) -> bool:

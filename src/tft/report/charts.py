@@ -60,14 +60,12 @@ def delta_rows(comparison: Comparison, kinds: Mapping[str, str]) -> list[dict[st
     """TFT less Direct by scenario, of this run with its interval and as published, without one."""
     rows = []
     for scenario, ours in comparison.items():
-        theirs = PUBLISHED[kinds[scenario]]
         low, high = ours["interval"] or (ours["difference"], ours["difference"])
-        published = round(theirs["tft"] - theirs["direct"], 6)
-        for source, bounds in (
-            ("this run", (ours["difference"], low, high)),
-            ("published", (published, published, published)),
-        ):
-            numbers = dict(zip(("difference", "low", "high"), bounds, strict=True))
+        bounds = {"this run": (ours["difference"], low, high)}
+        if theirs := PUBLISHED.get(kinds[scenario]):
+            bounds["published"] = (round(theirs["tft"] - theirs["direct"], 6),) * 3
+        for source, values in bounds.items():
+            numbers = dict(zip(("difference", "low", "high"), values, strict=True))
             rows.append({"scenario": scenario, "source": source, **numbers})
     return rows
 

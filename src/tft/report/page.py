@@ -49,8 +49,9 @@ Curation = Mapping[str, Mapping[str, Mapping[str, Any]]]
 class Run(NamedTuple):
     """What the stages before say: metrics by cell or by scenario, and the turns to browse.
 
-    `kinds` is {scenario: kind}, `losses` the rows of the loss curves by cell, `turns` what
-    `turns.browser` returns.
+    `kinds` is {scenario: kind}, `losses` the rows of the loss curves by cell, `others` metrics of
+    stages for all scenarios that may have asked language models, `turns` what `turns.browser`
+    returns.
     """
 
     corpus: str
@@ -62,6 +63,7 @@ class Run(NamedTuple):
     breakdown: Cells
     losses: Mapping[str, Sequence[Mapping[str, Any]]]
     curation: Curation
+    others: Sequence[Mapping[str, Any]]
     turns: Mapping[str, Any]
 
 
@@ -82,6 +84,7 @@ def render_page(run: Run) -> str:
     jinja.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     scenarios = list(run.kinds)
     places = cell_places(scenarios, run.pipelines)
+    of_scenarios = [metrics for step in run.curation.values() for metrics in step.values()]
     return jinja.get_template("page.html").render(
         title=title(run.cells, run.corpus, run.student),
         intervals=INTERVALS,
@@ -94,7 +97,7 @@ def render_page(run: Run) -> str:
         charts={name: chart.to_dict() for name, chart in _charts(run, places).items()},
         curation=_curation_sheet(run.curation, scenarios),
         reasons=_reasons(run.curation, scenarios),
-        costs=list(_costs(run.curation)),
+        costs=list(_costs([*of_scenarios, *run.others])),
         data={
             **run.turns,
             "cells": [{"cell": cell, **place, **run.turns["cells"][cell]}
@@ -165,10 +168,10 @@ def _curation_sheet(curation: Curation, scenarios: Sequence[str]) -> Sheet:
     rows = []
     for scenario in scenarios:
         kept, labelled, made, audit = (curation[step][scenario] for step in STEPS)
-        right = (audit["tool_right"], audit["service_call_right"])
+        right = [audit.get(key, {}) for key in ("tool_right", "service_call_right")]
         counts = [kept["traces"], kept["kept"], labelled["traces"] - labelled["rejected"]]
         counts += [made["seeds"], made["generated"], made["kept"]]
-        shares = [one[when] for one in right for when in ("logged", "decided")]
+        shares = [one.get(when) for one in right for when in ("logged", "decided")]
         texts = ["" if share is None else f"{share:.3f}" for share in shares]
         rows.append([scenario, *map(str, counts), *texts])
     return head, rows
@@ -192,10 +195,10 @@ def _reasons(curation: Curation, scenarios: Sequence[str]) -> dict[str, dict[str
     }
 
 
-def _costs(curation: Curation) -> Iterator[list[Any]]:
+def _costs(metrics: Sequence[Mapping[str, Any]]) -> Iterator[list[Any]]:
     """Of every stage and model, what `llm.ledger` counted."""
-    for metrics in (metrics for step in curation.values() for metrics in step.values()):
-        for stage, models in metrics.get("llm", {}).items():
+    for one in metrics:
+        for stage, models in one.get("llm", {}).items():
             for model, use in models.items():
                 refused = sum(use["refusals"].values())
                 cost = "" if use["cost"] is None else f"{use['cost']:.2f}"

@@ -158,7 +158,11 @@ def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
     head += [f"{column}, published" for column in head[1:4]]
     rows = []
     for scenario, kind in kinds.items():
-        ours, theirs = comparison[scenario], PUBLISHED[kind]
+        ours, published = comparison[scenario], PUBLISHED.get(kind)
+        theirs = ["", "", ""]
+        if published:
+            theirs = [_score(published["tft"]), _score(published["direct"])]
+            theirs.append(f"{published['tft'] - published['direct']:+.3f}")
         rows.append(
             [
                 scenario,
@@ -166,9 +170,7 @@ def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
                 _score(ours["direct"]),
                 f"{ours['difference']:+.3f}{_interval(ours['interval'], '+.3f')}",
                 _score(ours["p_holm"]),
-                _score(theirs["tft"]),
-                _score(theirs["direct"]),
-                f"{theirs['tft'] - theirs['direct']:+.3f}",
+                *theirs,
             ]
         )
     return head, rows
@@ -180,7 +182,7 @@ def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]
     rows = [[label, "", *_numbers(cells[name]), ""] for name, label in BASELINES.items()]
     for scenario, kind in kinds.items():
         for pipeline in pipelines:
-            published = _score(PUBLISHED[kind].get(pipeline))
+            published = _score(PUBLISHED.get(kind, {}).get(pipeline))
             rows.append([scenario, pipeline, *_numbers(cells[f"{scenario}-{pipeline}"]), published])
     return head, rows
 

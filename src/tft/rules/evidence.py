@@ -72,7 +72,7 @@ class Heard(NamedTuple):
             return any(minutes(value) in meanings for meanings in self.times)
         if DATE.fullmatch(value):
             return value in self.dates
-        if value.isdigit():
+        if value.isdecimal():
             return float(value) in self.numbers
         return bool(spelt := " ".join(words(value))) and f" {spelt} " in self.words
 

@@ -1,9 +1,9 @@
 """A judge by rules: the published rubric, as far as rules over schemas and tool results reach.
 
 Name first; arguments of service calls by the entity, date, time or number they mean; messages are
-good unless they contradict the conversation's facts (`claims.py`). It reads the task's tools,
-never a particular service. It stands in for an LLM judge and is named wherever its scores are
-shown.
+good unless they contradict the conversation's facts (`claims.py`) or are no response at all
+(`response.py`). It reads the task's tools, never a particular service. It stands in for an LLM
+judge and is named wherever its scores are shown.
 """
 
 import re
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any, Literal, NamedTuple
 
-from tft.conversation import Message, ParseError, ToolCall, Turn, Verdict
-from tft.rules.claims import contradiction, read_state
+from tft.conversation import Message, ToolCall, Turn, Verdict
+from tft.rules.claims import contradiction
 from tft.rules.facts import (
     Mention,
     blank,
@@ -24,9 +24,12 @@ from tft.rules.facts import (
     similar,
     words,
 )
-from tft.task import RESPOND, Task
+from tft.rules.response import off_the_point
+from tft.rules.speech import key_words
+from tft.rules.state import read_state
+from tft.task import RESPOND, Task, settled
 
-JUDGE_VERSION = 1
+JUDGE_VERSION = 2
 """Bumped whenever a verdict may change."""
 
 # Slots that say which thing or place is meant: here another value is another thing, while a
@@ -51,13 +54,10 @@ def judge(turns: Sequence[Turn], task: Task, today: date | None = None) -> list[
 
 
 def _judge_turn(turn: Turn, task: Task, today: date | None) -> Verdict:
+    if verdict := settled(turn):
+        return verdict
     prediction, reference = turn.prediction, turn.reference
-    if isinstance(prediction, ParseError):
-        return Verdict(False, f"unparseable: {prediction.reason}")
-    if prediction.name != reference.name:
-        return Verdict(False, f"wrong_function: {prediction.name} instead of {reference.name}")
-    if prediction.arguments == reference.arguments:
-        return Verdict(True, "equal: the same call as the reference")
+    assert isinstance(prediction, ToolCall)  # else it is settled
     today = today or _earliest_date([*turn.prefix, Message("assistant", tool_call=reference)])
     if reference.name == RESPOND:
         return _judge_message(turn, prediction, task, today)
@@ -70,9 +70,13 @@ def _judge_message(turn: Turn, prediction: ToolCall, task: Task, today: date) ->
         return Verdict(False, f"wrong_keys: {sorted(prediction.arguments)}")
     if not isinstance(message, str) or not message.strip():
         return Verdict(False, f"no_message: {key} is {message!r}")
-    if found := contradiction(message, turn.prefix, task, today):
-        return Verdict(False, found.reason, found.evidence)
-    return Verdict(True, "reasonable: contradicts no fact of the conversation")
+    state = read_state(turn.prefix, task)
+    said = str(turn.reference.arguments[key])
+    fault = contradiction(message, said, state, task, today)
+    fault = fault or off_the_point(message, said, state, task, today)
+    if fault:
+        return Verdict(False, fault.reason, fault.evidence)
+    return Verdict(True, "reasonable: responds, and contradicts no fact of the conversation")
 
 
 class _Slot(NamedTuple):
@@ -82,6 +86,7 @@ class _Slot(NamedTuple):
     schema: dict[str, Any]
     said: list[str]
     today: date
+    rubric: str
 
 
 def _judge_arguments(turn: Turn, prediction: ToolCall, task: Task, today: date) -> Verdict:
@@ -90,7 +95,13 @@ def _judge_arguments(turn: Turn, prediction: ToolCall, task: Task, today: date) 
     said = read_state(turn.prefix, task).dialogue
     reference = turn.reference.arguments
     for key in sorted(reference.keys() | prediction.arguments.keys()):
-        slot = _Slot(key, schema.get("properties", {}).get(key, {}), said, today)
+        slot = _Slot(
+            key,
+            schema.get("properties", {}).get(key, {}),
+            said,
+            today,
+            task.judge_instructions.lower(),
+        )
         if key not in prediction.arguments:
             # A filter left out still finds the right thing; a required argument names it.
             if key in schema.get("required", []):
@@ -146,11 +157,6 @@ def _is_all(value: str, mentions: list[Mention]) -> bool:
     return bool(mentions) and set(words(blank(value, mentions))) <= FILLERS
 
 
-def key_words(key: str) -> list[str]:
-    """The words of a snake_case or camelCase key."""
-    return words(re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_|-", " ", key))
-
-
 def _meet(wanted: list[Any], given: list[Any]) -> bool:
     return bool(given) and any(w.meanings & g.meanings for w in wanted for g in given)
 
@@ -173,8 +179,15 @@ def _same_category(wanted: str, given: str, slot: _Slot) -> bool:
         similar(wanted, given) or set(words(wanted)) & set(words(given))
     ):
         return True
+    # Rubrics name what they take for the same: "Barbecue/American".
+    pair = wanted.lower(), given.lower()
+    if any("/".join(order) in slot.rubric for order in (pair, pair[::-1])):
+        return True
     for_wanted, for_given = _last_said(wanted, slot.said), _last_said(given, slot.said)
-    return for_wanted is None or (for_given is not None and for_given >= for_wanted)
+    if for_given is None:
+        # Closed lists have no synonyms: another value that nobody spoke for is invented.
+        return for_wanted is None and "enum" not in slot.schema
+    return for_wanted is None or for_given >= for_wanted
 
 
 def _last_said(value: str, said: list[str]) -> int | None:

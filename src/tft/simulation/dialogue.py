@@ -47,8 +47,9 @@ class _Dialogue:
 
     def play(self, name: str) -> Conversation:
         if self._chance(DIRECT):
-            thing: dict[str, str] | None = self.rng.choice(self.world.things)
-            booked = self._book(thing, named=False)
+            named = self.rng.choice(self.world.things)
+            thing: dict[str, str] | None = named
+            booked = self._book(named, named=False)
         else:
             self._open()
             thing = self._choose()

@@ -83,7 +83,7 @@ def write_student_card(
         ),
         "## Training",
         _filled(
-            f"Scenario `{scenario}` ({params.scenarios[scenario].kind}) of corpus "
+            f"Scenario `{scenario}` ({params.scenario(scenario).kind}) of corpus "
             f"`{params.corpus}`, pipeline `{pipeline}`: {len(conversations):,} conversations with "
             f"{turns:,} assistant turns, of which {student.train.eval_fraction:.0%} were kept for "
             "evaluation. Last loss in nats a target token: "

@@ -24,6 +24,8 @@ FORM = (
 CALL = {"$ref": "#/$defs/call"}  # in a schema that `with_calls` completes
 TEXT = {"type": "string"}
 DETAIL = 160  # characters
+# A line may end at more characters than JSON escapes.
+ESCAPED = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<\x85\u2028\u2029"})
 
 
 def ask(
@@ -54,7 +56,7 @@ def block(tag: str, items: Iterable[Any]) -> str:
     In JSON a < stands only in strings, where \\u003c means the same. That takes the tags from texts
     and also the markers by which most chat templates begin and end a message (<|im_end|>).
     """
-    lines = (json.dumps(item, ensure_ascii=False).replace("<", "\\u003c") for item in items)
+    lines = (json.dumps(item, ensure_ascii=False).translate(ESCAPED) for item in items)
     return "\n".join([f"<{tag}>", *lines, f"</{tag}>"])
 
 

@@ -1,0 +1,1 @@
+"""How others log an agent's dialogues: one file a format, each to the same events."""

@@ -1,0 +1,251 @@
+"""Your own traces: a folder with job_description.json, traces.jsonl and, at best, test.jsonl.
+
+The logs may have any of the forms of `tft.corpus.formats`. They are read one dialogue at a time:
+memory holds the ids that were seen, no traces.
+"""
+
+import itertools
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jsonschema import Draft202012Validator, SchemaError
+
+from tft.conversation import Conversation
+from tft.corpus.assemble import assemble, with_talk
+from tft.corpus.formats.events import Logged
+from tft.corpus.formats.known import BY_LINE, SPREAD, Record, shape
+from tft.corpus.lines import Line, Piece, grouped, read_lines
+from tft.corpus.report import DIALOGUES, FileReport, ImportReport
+from tft.errors import InputError
+from tft.params import Traces
+from tft.task import Task, read_task
+
+SOURCE, TEST = "traces", "traces/test"
+SHOWN = 300
+"""Characters of a reason at most; it may quote a message."""
+
+
+def read_traces(params: Traces) -> tuple[Iterator[Conversation], Task, ImportReport]:
+    """The conversations of a folder of logs, the task, and the report that fills as they are read.
+
+    Ids are file and line, such as traces/0000012; a trace's own id is in the provenance, with all
+    that a conversation has no place for. Sources are `traces` and `traces/test`.
+
+    Raises:
+        InputError: at once, for a file that is missing, empty, or of no known format, and for a job
+            description that lacks something; while reading, once a file ends with more than
+            `params.max_refused` of its traces refused, or with none left.
+    """
+    folder = Path(params.path)
+    task = with_talk(read_task(folder / "job_description.json"))
+    _check_tools(folder / "job_description.json", task)
+    report = ImportReport()
+    logs = []
+    for name, source in (("test.jsonl", TEST), ("traces.jsonl", SOURCE)):
+        path = folder / name
+        if source == SOURCE or path.exists():
+            if not path.is_file():
+                raise InputError(f"{path}: no such file; traces.path names the folder of your logs")
+            kind = params.format if params.format != "auto" else detect(path)
+            report.files[name] = FileReport(kind)
+            logs.append((path, source))
+    seen: dict[str, str] = {}
+    read = partial(_read_file, task=task, params=params, report=report, seen=seen)
+    return itertools.chain.from_iterable(read(path, source) for path, source in logs), task, report
+
+
+def split_traces(
+    conversations: Sequence[Conversation], test_fraction: float, seed: int
+) -> tuple[list[Conversation], list[Conversation]]:
+    """(what may be trained on, what is tested on): test.jsonl, or else a share of the traces.
+
+    Traces that say the same stay on one side, so that no student is tested on what it learnt by
+    heart. Each draws a number of its own and the lowest are held out: a few more traces move few.
+
+    Raises:
+        InputError: one of the sides would be empty.
+    """
+    test = [one for one in conversations if one.source == TEST]
+    train = [one for one in conversations if one.source == SOURCE]
+    if not test:
+        alike: dict[Any, list[Conversation]] = {}
+        for one in train:
+            alike.setdefault(repr(one.messages), []).append(one)
+        groups = sorted(
+            alike.values(),
+            key=lambda group: random.Random(f"{seed}/test/{group[0].id}").random(),
+        )
+        number = round(test_fraction * len(groups))
+        test = list(itertools.chain.from_iterable(groups[:number]))
+        train = list(itertools.chain.from_iterable(groups[number:]))
+    if not test or not train:
+        raise InputError(
+            f"traces.test_fraction: {test_fraction} of {len(conversations)} traces leaves "
+            f"{len(train)} to train on and {len(test)} to test on; change it, bring more traces, "
+            "or a test.jsonl"
+        )
+    return train, test
+
+
+def detect(path: Path) -> str:
+    """The format of a log, by the first line whose shape tells.
+
+    Raises:
+        InputError: nothing in it, or no line of a known shape.
+    """
+    first = None
+    undecided = False
+    for line in read_lines(path):
+        first = first or line
+        if line.record is not None:
+            kind = shape(line.record)
+            if kind not in (None, "messages"):
+                return str(kind)
+            undecided = undecided or kind == "messages"
+    if undecided:  # texts alone are the same in OpenAI's form and in Anthropic's
+        return "openai"
+    if first is None:
+        raise InputError(f"{path}: empty; one JSON object a line is expected")
+    what = first.flaw or f"an object with the keys {', '.join(first.record or {}) or '(none)'}"
+    raise InputError(
+        f"{path}: no known format; line {first.number}: {what:.200}. Known are "
+        f"{', '.join([*BY_LINE, *SPREAD])}: see src/tft/corpus/formats, or name it in traces.format"
+    )
+
+
+class _Trace(NamedTuple):
+    """Where a trace stands, its name if its format has one, and how to read its dialogues."""
+
+    lines: list[int]
+    name: str
+    dialogues: Callable[[], list[Logged]]
+
+
+def _read_file(
+    path: Path,
+    source: str,
+    task: Task,
+    params: Traces,
+    report: ImportReport,
+    seen: dict[str, str],
+) -> Iterator[Conversation]:
+    file, counts = path.name, report.files[path.name]
+    begun: Counter[int] = Counter()  # conversations by the line they begin in
+    for trace in _traces(file, read_lines(path), counts, report):
+        counts.traces += 1
+        line = trace.lines[0]
+        place = f"{path.stem}/{line:07}"
+        try:
+            logs = trace.dialogues()
+            _check_new(logs[0].id, f"{file}, line {line}", seen)
+            built = [assemble(logged, task) for logged in logs]
+            made = []
+            for logged, (messages, beside, notes) in zip(logs, built, strict=True):
+                if len(logs) > 1:
+                    notes[DIALOGUES] += 1
+                provenance = {
+                    "file": file, "lines": trace.lines, "id": logged.id, "read_as": dict(notes),
+                    **beside, "logged": logged.more,
+                }  # fmt: skip
+                kept = {key: value for key, value in provenance.items() if value not in (None, {})}
+                begun[line] += 1
+                name = f"{place}-{begun[line]:03}" if trace.name else place
+                made.append(Conversation(name, source, messages, kept))
+                _check_length(made[-1], params.max_characters)
+        except InputError as error:
+            report.refuse(file, line, trace.name, error.message[:SHOWN])
+            continue
+        for one, (_, _, notes) in zip(made, built, strict=True):
+            counts.take(line, notes)
+            report.sources[source] += 1
+            yield one
+    _check_refused(path, counts, params.max_refused)
+
+
+def _traces(
+    file: str, lines: Iterable[Line], counts: FileReport, report: ImportReport
+) -> Iterator[_Trace]:
+    """The traces of a file; what is no JSON, or names no trace, is refused here."""
+
+    def refuse(line: int, reason: str) -> None:
+        counts.traces += 1
+        report.refuse(file, line, "", reason[:SHOWN])
+
+    def records() -> Iterator[tuple[int, Record]]:
+        for line in lines:
+            counts.lines += 1
+            if line.record is None:
+                refuse(line.number, line.flaw)
+            else:
+                yield line.number, line.record
+
+    if counts.format in BY_LINE:
+        for number, record in records():
+            yield _Trace([number], "", partial(_alone, BY_LINE[counts.format], record))
+        return
+
+    spread = SPREAD[counts.format]
+
+    def pieces() -> Iterator[Piece]:
+        for number, record in records():
+            try:
+                found = list(spread.pieces(record))
+            except InputError as error:
+                refuse(number, error.message)
+                continue
+            counts.passed_over += not found
+            yield from (Piece(name, number, piece) for name, piece in found)
+
+    for group in grouped(pieces()):
+        name, told = group[0].dialogue, [piece.record for piece in group]
+        held = sorted({piece.line for piece in group})
+        yield _Trace(held, name, partial(spread.parse, name, told))
+
+
+def _alone(parse: Callable[[Record], Logged], record: Record) -> list[Logged]:
+    return [parse(record)]
+
+
+def _check_new(id: str | None, place: str, seen: dict[str, str]) -> None:
+    if id is not None and seen.setdefault(id, place) != place:
+        raise InputError(f"duplicate id: {id!r:.80} is also in {seen[id]}")
+
+
+def _check_length(one: Conversation, longest: int) -> None:
+    length = sum(
+        len(message.content or "") if message.tool_call is None
+        else len(message.tool_call.arguments_json)
+        for message in one.messages
+    )  # fmt: skip
+    if length > longest:
+        raise InputError(f"too long: {length:,} characters, traces.max_characters is {longest:,}")
+
+
+def _check_refused(path: Path, counts: FileReport, most: float) -> None:
+    if counts.conversations and counts.number_refused <= most * counts.traces:
+        return
+    reasons = ", ".join(
+        f"{reason} ({tally.traces}, first in line {tally.lines[0]})"
+        for reason, tally in sorted(counts.refused.items(), key=lambda pair: -pair[1].traces)
+    )
+    raise InputError(
+        f"{path}, read as {counts.format}: {counts.number_refused} of {counts.traces} traces "
+        f"refused, traces.max_refused is {most}: {reasons or 'no requests to a chat model'}. "
+        "All of them are in data/corpus/refused.parquet"
+    )
+
+
+def _check_tools(path: Path, task: Task) -> None:
+    for tool in task.tools:
+        try:
+            Draft202012Validator.check_schema(tool.parameters)
+        except SchemaError as error:
+            raise InputError(
+                f"{path}: tools: parameters of {tool.name!r} are no JSON Schema: "
+                f"{json.dumps(list(error.path))}: {error.message:.200}"
+            ) from error
