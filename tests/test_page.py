@@ -19,6 +19,7 @@ from strategies import conversations
 from test_report import SCENARIOS, TASK, run_stage
 
 from tft.conversation import Conversation, assistant, user
+from tft.report.charts import delta_rows
 from tft.report.turns import changes, lineage, nearest, said
 from tft.tables import PREDICTIONS, write_conversations, write_json, write_rows, write_text
 from tft.task import RESPOND, write_task
@@ -214,6 +215,13 @@ def test_charts_hold_this_run_and_the_published_one(page: Page, project: Path) -
     }
 
 
+def test_where_nothing_is_published_this_run_stands_alone() -> None:
+    comparison = {"own": {"difference": 0.25, "interval": None}}
+    assert delta_rows(comparison, {"own": "own"}) == [
+        {"scenario": "own", "source": "this run", "difference": 0.25, "low": 0.25, "high": 0.25}
+    ]
+
+
 def test_curation_and_costs_are_told(page: Page) -> None:
     told = " | ".join(page.texts["td"])
     assert "baseline | 9 | 8 | 7 | 2 | 5 | 3 | 0.500 | 0.750" in told
@@ -251,7 +259,7 @@ def test_the_nearest_to_a_turn_of_training_is_itself(training: list[Conversation
     assert len(found) == len(turns)
     for (one, index), near in zip(turns, found, strict=True):
         assert near[0].similarity == pytest.approx(1)
-        best = said(near[0].conversation.messages, near[0].index)
+        best = said(near[0].conversation.messages, near[0].message)
         assert best == said(one.messages, index)
         assert len({other.conversation.id for other in near}) == len(near) <= 2
         assert near == sorted(near, key=lambda other: -other.similarity)

@@ -8,12 +8,13 @@ let drawn = [];
 function scheme() {
   const style = getComputedStyle(document.documentElement);
   const [ink, soft, line] = ["--ink", "--soft", "--line"].map((name) => style.getPropertyValue(name));
-  const texts = { labelColor: ink, titleColor: soft, labelLimit: innerWidth < 600 ? 120 : 220 };
+  const phone = innerWidth < 600;
+  const texts = { labelColor: ink, titleColor: soft, labelLimit: phone ? 120 : 220 };
   return {
     background: "transparent",
     view: { stroke: null },
     axis: { ...texts, gridColor: line, domainColor: line, tickColor: line },
-    legend: { ...texts, orient: "top" },
+    legend: { ...texts, orient: "top", columns: phone ? 2 : 0 },
     text: { fill: ink },
     rule: { stroke: soft },
   };

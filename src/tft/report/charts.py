@@ -14,6 +14,7 @@ import altair as alt
 from tft.report.table import PUBLISHED, Comparison
 
 Rows = Sequence[Mapping[str, Any]]
+Layers = alt.LayerChart | alt.FacetChart  # as altair types `layer`
 
 # Seen well on white and on black. Where a colour says more than who, the name stands there too.
 COLOURS = ("#e07b39", "#3b8eea", "#2aa876", "#9b6dd6", "#c9587c", "#8a8f98")
@@ -80,7 +81,7 @@ def delta_csv(rows: Rows) -> str:
     return text.getvalue()
 
 
-def delta(rows: Rows) -> alt.LayerChart:
+def delta(rows: Rows) -> Layers:
     """Points of `delta_rows` with their intervals."""
     sources = ["this run", "published"]
     colours = alt.Scale(domain=sources, range=[COLOURS[1], COLOURS[-1]])
@@ -99,7 +100,7 @@ def delta(rows: Rows) -> alt.LayerChart:
     return alt.layer(zero, lines, points).properties(width="container", height=18 * len(rows))
 
 
-def confusion(rows: Rows) -> alt.LayerChart:
+def confusion(rows: Rows) -> Layers:
     """A cell's turns by reference's tool, predicted tool and their number; `share` of the line."""
     base = _of_cell(alt.Chart(_data(rows))).encode(
         x=alt.X("predicted:N", title="predicted", axis=alt.Axis(labelAngle=-30)),

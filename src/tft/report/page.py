@@ -37,6 +37,7 @@ NARROWED = {
     "parse failures": {"answer": "0"},
 }
 VEGA_LITE = alt.SCHEMA_VERSION.rpartition(".")[0]  # v6.4 of v6.4.1, as vl_convert names it
+EXPORT = "window.vegaEmbed = vegaEmbed;"
 STEPS = ("filter", "relabel", "synthesize", "audit")
 
 Query = dict[str, str] | None
@@ -107,7 +108,7 @@ def render_page(run: Run) -> str:
         style=_file("page.css"),
         browser=_file("turns.js"),
         drawing=_file("charts.js"),
-        vega=Markup(vl_convert.javascript_bundle(vl_version=VEGA_LITE)),  # noqa: S704
+        vega=Markup(vl_convert.javascript_bundle(EXPORT, VEGA_LITE)),  # noqa: S704
     )  # fmt: skip
 
 

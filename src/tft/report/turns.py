@@ -38,7 +38,7 @@ class Near(NamedTuple):
 
     similarity: float
     conversation: Conversation
-    index: int
+    message: int
 
 
 def browser(tests: Sequence[Conversation], cells: Mapping[str, Cell]) -> dict[str, Any]:
@@ -65,10 +65,10 @@ def _cell(tests: Sequence[Conversation], cell: Cell) -> dict[str, Any]:
     for one in (near for turn in found for near in turn):
         entry = {"lineage": lineage(one.conversation), "turns": {}}
         turns = training.setdefault(one.conversation.id, entry)["turns"]
-        turns[str(one.index)] = {
-            "said": said(one.conversation.messages, one.index),
-            "call": _message(one.conversation.messages[one.index]),
-            "changes": changes(one.conversation, one.index),
+        turns[str(one.message)] = {
+            "said": said(one.conversation.messages, one.message),
+            "call": _message(one.conversation.messages[one.message]),
+            "changes": changes(one.conversation, one.message),
         }
     answers = [
         [
@@ -77,7 +77,7 @@ def _cell(tests: Sequence[Conversation], cell: Cell) -> dict[str, Any]:
             answer.good,
             answer.reason,
             answer.evidence,
-            [[round(one.similarity, 2), one.conversation.id, one.index] for one in near],
+            [[round(one.similarity, 2), one.conversation.id, one.message] for one in near],
         ]
         for answer, near in zip(cell.answers, found, strict=True)
     ]
@@ -96,7 +96,7 @@ def nearest(
     rows = [(one, index) for one in training for index, _ in one.turns()]
     asked = [said(one.messages, index) for one in tests for index, _ in one.turns()]
     known = [said(one.messages, index) for one, index in rows]
-    scores = sum(
+    before, last = (
         process.cdist(
             [texts[place] for texts in asked],
             [texts[place] for texts in known],
@@ -110,7 +110,7 @@ def nearest(
         place for place, (one, _) in enumerate(rows) if not place or rows[place - 1][0] is not one
     ]
     found = []
-    for turn in scores / 200:  # of 100 each
+    for turn in (before + last) / 200:  # of 100 each
         best = np.maximum.reduceat(turn, starts)  # of each conversation
         ranked = np.argsort(-best, kind="stable")[:keep]
         places = [starts[one] + int(np.argmax(turn[starts[one] :] == best[one])) for one in ranked]
