@@ -32,6 +32,7 @@ $(INSTALLED): pyproject.toml
 run: setup
 	dvc repro
 	@cat reports/benchmark.md
+	@printf '\nTo look at in a browser: %s\n' reports/index.html
 
 test: setup
 	pytest -m "not slow"

@@ -8,16 +8,12 @@ report.pipeline) and reports/benchmark.md.
     python stages/report.py
 """
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-from tft.errors import InputError
 from tft.params import load_params
-from tft.report.table import cell_names, deltas, judge_scores, render
+from tft.report.table import both, cell_names, deltas, judge_scores, read_metrics, render
 from tft.tables import write_json, write_text
 
 
@@ -30,10 +26,8 @@ def main() -> None:
         name: read_metrics(Path("metrics/cells") / f"{name}.json", "score")
         for name in cell_names(scenarios, pipelines)
     }
-    both = {"tft", "direct"} <= set(pipelines)
-    comparison = read_metrics(
-        Path("metrics/comparison.json"), "score", holds=scenarios if both else []
-    )
+    compared = scenarios if both(pipelines) else []
+    comparison = read_metrics(Path("metrics/comparison.json"), "score", holds=compared)
     overlaps = [
         cell
         for pipeline in pipelines
@@ -52,20 +46,10 @@ def main() -> None:
         write_json(Path("metrics/pipelines") / f"{pipeline}.json", scores)
         if pipeline == params.report.pipeline:
             write_json(Path("metrics/headline.json"), scores)
-    if both:
+    if both(pipelines):
         write_json(Path("metrics/pipelines/delta.json"), deltas(cells, scenarios))
     write_text(Path("reports/benchmark.md"), page)
     print(page)
-
-
-def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> dict[str, Any]:
-    """What a stage before this one wrote, and that it is of these scenarios."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; `dvc repro {stage}` makes it")
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if missing := [name for name in holds if name not in content]:
-        raise InputError(f"{path}: lacks scenario {missing[0]!r}; `dvc repro {stage}` adds it")
-    return content
 
 
 if __name__ == "__main__":

@@ -108,6 +108,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.commit()
     ran = project.stages_run_by("dvc", "repro")
     single = {"fetch", "split", "references", "predict", "baselines", "judge", "score", "report"}
+    single.add("page")
     assert ran == single | {
         f"{stage}@{scenario}"
         for stage in ("traces", "filter", "relabel", "synthesize", "audit")
@@ -130,6 +131,8 @@ def test_a_run_leaves_the_table_and_what_it_was_made_from(project: Project) -> N
     for cell in [*BASELINES, *CELLS]:
         metrics = json.loads((project.root / f"metrics/cells/{cell}.json").read_text())
         assert metrics["n"] > 0
+    page = (project.root / "reports/index.html").read_text(encoding="utf-8")
+    assert all(f'"cell":"{cell}"' in page for cell in CELLS)
     comparison = json.loads((project.root / "metrics/comparison.json").read_text())
     assert set(comparison) == set(PARAMS.scenarios)
     for cell in CELLS:
@@ -153,7 +156,7 @@ def test_a_scenario_param_rebuilds_its_cells_and_the_table_and_nothing_else(
         f"audit@{scenario}" for scenario in PARAMS.scenarios
     }
     own |= (
-        {"predict", "baselines", "score"}
+        {"predict", "baselines", "score", "page"}
         | {f"contamination@{pipeline}" for pipeline in PARAMS.pipelines}
         | {
             f"{stage}@schema_drift-{pipeline}"

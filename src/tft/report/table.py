@@ -1,6 +1,8 @@
 """The benchmark's table and its flat metrics, from the metrics of the single cells."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
@@ -14,6 +16,8 @@ BASELINES = {
     "base": "(untuned student)",
 }
 """Cells of no scenario and pipeline, and how their rows are called: what a score is worth."""
+UNTRAINED = "(no training)"
+"""In place of the baselines' scenario."""
 
 # Judge scores of the published benchmark by scenario kind: Qwen3-1.7B, judged by an LLM
 # (openai.gpt-oss-120b) on 359 turns. Source: README of distil-labs/distil-tft-benchmarking, commit
@@ -26,6 +30,10 @@ PUBLISHED = {
     "trace_mixing": {"tft": 0.858, "direct": 0.694},
 }
 PUBLISHED_BY = "Qwen3-1.7B, judged by an LLM on 359 turns"
+INTERVALS = (
+    "In brackets: 95 % intervals over conversations, whose turns may err together; none where "
+    f"all score the same. Published: {PUBLISHED_BY}."
+)
 
 COLUMNS = (
     "judge",
@@ -40,14 +48,40 @@ Cells = Mapping[str, Mapping[str, Any]]
 """Metrics of each cell (`evaluation.summary`), by its name: of BASELINES or SCENARIO-PIPELINE."""
 Comparison = Mapping[str, Mapping[str, Any]]
 """What `evaluation.summary.compare_pipelines` says, by scenario."""
+Sheet = tuple[list[str], list[list[str]]]
+"""Head and rows of a table, as they are read."""
+
+
+def cell_places(scenarios: Sequence[str], pipelines: Sequence[str]) -> dict[str, dict[str, str]]:
+    """{cell: {scenario, pipeline}}: the baselines, then the trained, in the order of params."""
+    trained = {
+        f"{scenario}-{pipeline}": {"scenario": scenario, "pipeline": pipeline}
+        for scenario in scenarios
+        for pipeline in pipelines
+    }
+    untrained = {
+        name: {"scenario": UNTRAINED, "pipeline": label} for name, label in BASELINES.items()
+    }
+    return untrained | trained
 
 
 def cell_names(scenarios: Sequence[str], pipelines: Sequence[str]) -> list[str]:
     """The baselines' cells, then one per scenario and pipeline, in the order of params."""
-    return [
-        *BASELINES,
-        *(f"{scenario}-{pipeline}" for scenario in scenarios for pipeline in pipelines),
-    ]
+    return list(cell_places(scenarios, pipelines))
+
+
+def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> dict[str, Any]:
+    """The JSON object that a stage before this one wrote; `holds` are scenarios it must have.
+
+    Raises:
+        InputError: no such file, or it lacks one; names the stage that makes it.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `dvc repro {stage}` makes it")
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if missing := [name for name in holds if name not in content]:
+        raise InputError(f"{path}: lacks scenario {missing[0]!r}; `dvc repro {stage}` adds it")
+    return content
 
 
 def judge_scores(cells: Cells, scenarios: Sequence[str], pipeline: str) -> dict[str, float]:
@@ -78,38 +112,48 @@ def render(
     Raises:
         InputError: the cells were judged by different judges, so their scores do not compare.
     """
-    judges = {cells[name]["judged_by"] for name in cell_names(list(kinds), pipelines)}
+    lines = [
+        f"# {title(cells, corpus, student)}",
+        "",
+        INTERVALS,
+        f"No training conversation is more than {closest:.3f} like a test conversation.",
+        "",
+    ]
+    if both(pipelines):
+        lines += [about_p(len(kinds)), "", _markdown(*comparison_sheet(comparison, kinds)), ""]
+    lines.append(_markdown(*cells_sheet(cells, kinds, pipelines)))
+    return "\n".join(lines) + "\n"
+
+
+def title(cells: Cells, corpus: str, student: str) -> str:
+    """What was run, and who judged.
+
+    Raises:
+        InputError: the cells were judged by different judges, so their scores do not compare.
+    """
+    judges = {cell["judged_by"] for cell in cells.values()}
     if len(judges) > 1:
         raise InputError(
             f"cells judged by different judges: {sorted(judges)}; `dvc repro -f judge` judges all"
         )
-    lines = [
-        f"# Benchmark: corpus {corpus}, student {student}, {judges.pop()}",
-        "",
-        "In brackets: 95 % intervals over conversations, whose turns may err together; none where "
-        f"all score the same. Published: {PUBLISHED_BY}.",
-        f"No training conversation is more than {closest:.3f} like a test conversation.",
-        "",
-    ]
-    if {"tft", "direct"} <= set(pipelines):
-        lines += [
-            "p: how likely chance alone sets TFT and Direct this far apart; paired over "
-            f"conversations, corrected for {len(kinds)} comparisons (Holm).",
-            "",
-            _comparison(comparison, kinds),
-            "",
-        ]
-    head = ["scenario", "pipeline", *COLUMNS, "judge, published"]
-    rows = [[label, "", *_numbers(cells[name]), ""] for name, label in BASELINES.items()]
-    for scenario, kind in kinds.items():
-        for pipeline in pipelines:
-            published = _score(PUBLISHED.get(kind, {}).get(pipeline))
-            rows.append([scenario, pipeline, *_numbers(cells[f"{scenario}-{pipeline}"]), published])
-    lines.append(_markdown(rows, head))
-    return "\n".join(lines) + "\n"
+    return f"Benchmark: corpus {corpus}, student {student}, {judges.pop()}"
 
 
-def _comparison(comparison: Comparison, kinds: Mapping[str, str]) -> str:
+def both(pipelines: Sequence[str]) -> bool:
+    """Whether there is a comparison: the two published pipelines were run."""
+    return {"tft", "direct"} <= set(pipelines)
+
+
+def about_p(comparisons: int) -> str:
+    """What the comparison's p says."""
+    return (
+        "p: how likely chance alone sets TFT and Direct this far apart; paired over "
+        f"conversations, corrected for {comparisons} comparisons (Holm)."
+    )
+
+
+def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
+    """TFT against Direct, a row a scenario, in the order of `kinds`."""
     head = ["judge", "TFT", "Direct", "difference", "p"]
     head += [f"{column}, published" for column in head[1:4]]
     rows = []
@@ -129,7 +173,18 @@ def _comparison(comparison: Comparison, kinds: Mapping[str, str]) -> str:
                 *theirs,
             ]
         )
-    return _markdown(rows, head)
+    return head, rows
+
+
+def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]) -> Sheet:
+    """A row a cell, in the order of `cell_names`."""
+    head = ["scenario", "pipeline", *COLUMNS, "judge, published"]
+    rows = [[label, "", *_numbers(cells[name]), ""] for name, label in BASELINES.items()]
+    for scenario, kind in kinds.items():
+        for pipeline in pipelines:
+            published = _score(PUBLISHED.get(kind, {}).get(pipeline))
+            rows.append([scenario, pipeline, *_numbers(cells[f"{scenario}-{pipeline}"]), published])
+    return head, rows
 
 
 def _numbers(cell: Mapping[str, Any]) -> list[str]:
@@ -153,5 +208,5 @@ def _interval(bounds: Sequence[float] | None, form: str = ".3f") -> str:
     return "" if bounds is None else f" [{', '.join(format(bound, form) for bound in bounds)}]"
 
 
-def _markdown(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return tabulate(rows, head, tablefmt="github", disable_numparse=True)

@@ -1,0 +1,182 @@
+"""The page's charts: Vega-Lite by altair, each with its data inside.
+
+All but the first hold every cell's data and show those of the cell, or the scenario, that their
+params of these names say; the page sets them.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from tft.report.table import PUBLISHED, Comparison
+
+Rows = Sequence[Mapping[str, Any]]
+Layers = alt.LayerChart | alt.FacetChart  # as altair types `layer`
+
+# Seen well on white and on black. Where a colour says more than who, the name stands there too.
+COLOURS = ("#e07b39", "#3b8eea", "#2aa876", "#9b6dd6", "#c9587c", "#8a8f98")
+OUTCOMES = {"right": "#2aa876", "wrong": "#d9534f", "missing": "#d9a13b", "invented": "#9b6dd6"}
+
+
+def cell_rows(
+    places: Mapping[str, Mapping[str, str]], tables: Mapping[str, Rows]
+) -> list[dict[str, Any]]:
+    """The rows of several cells' tables as one, each told by cell, scenario and pipeline."""
+    return [
+        {"cell": cell, **place, **row}
+        for cell, place in places.items()
+        for row in tables.get(cell, [])
+    ]
+
+
+def confusion_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A breakdown's `confusion`, with the share that a predicted tool has of a reference's."""
+    return [
+        {
+            "reference": tool,
+            "predicted": name,
+            "turns": turns,
+            "share": turns / sum(predicted.values()),
+        }
+        for tool, predicted in breakdown["confusion"].items()
+        for name, turns in predicted.items()
+    ]
+
+
+def argument_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A breakdown's `arguments`; `rank` is the order in which OUTCOMES are drawn."""
+    return [
+        {"argument": f"{name} ({tool})", "outcome": outcome, "turns": counts[outcome], "rank": rank}
+        for tool, names in breakdown["arguments"].items()
+        for name, counts in names.items()
+        for rank, outcome in enumerate(OUTCOMES)
+        if counts[outcome]
+    ]
+
+
+def delta_rows(comparison: Comparison, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
+    """TFT less Direct by scenario, of this run with its interval and as published, without one."""
+    rows = []
+    for scenario, ours in comparison.items():
+        low, high = ours["interval"] or (ours["difference"], ours["difference"])
+        bounds = {"this run": (ours["difference"], low, high)}
+        if theirs := PUBLISHED.get(kinds[scenario]):
+            bounds["published"] = (round(theirs["tft"] - theirs["direct"], 6),) * 3
+        for source, values in bounds.items():
+            numbers = dict(zip(("difference", "low", "high"), values, strict=True))
+            rows.append({"scenario": scenario, "source": source, **numbers})
+    return rows
+
+
+def delta_csv(rows: Rows) -> str:
+    """`delta_rows` as CSV, which `dvc plots` draws."""
+    text = io.StringIO()
+    columns = ["scenario", "source", "difference", "low", "high"]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def delta(rows: Rows) -> Layers:
+    """Points of `delta_rows` with their intervals."""
+    sources = ["this run", "published"]
+    colours = alt.Scale(domain=sources, range=[COLOURS[1], COLOURS[-1]])
+    base = alt.Chart(_data(rows)).encode(
+        y=alt.Y("scenario:N", sort=None, title=None),
+        yOffset=alt.YOffset("source:N", sort=sources),
+        color=alt.Color("source:N", scale=colours, title=None),
+        tooltip=["scenario:N", "source:N", "difference:Q", "low:Q", "high:Q"],
+    )
+    points = base.mark_point(filled=True, opacity=1, size=90).encode(
+        x=alt.X("difference:Q", title="judge, TFT less Direct"),
+        shape=alt.Shape("source:N", scale=alt.Scale(domain=sources), title=None),
+    )
+    zero = alt.Chart(_data([{"zero": 0}])).mark_rule(strokeDash=[4, 4]).encode(x="zero:Q")
+    lines = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
+    return alt.layer(zero, lines, points).properties(width="container", height=18 * len(rows))
+
+
+def confusion(rows: Rows) -> Layers:
+    """A cell's turns by reference's tool, predicted tool and their number; `share` of the line."""
+    base = _of_cell(alt.Chart(_data(rows))).encode(
+        x=alt.X("predicted:N", title="predicted", axis=alt.Axis(labelAngle=-30)),
+        y=alt.Y("reference:N", title="reference"),
+        tooltip=["reference:N", "predicted:N", "turns:Q", alt.Tooltip("share:Q", format=".1%")],
+    )
+    depth = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.08, 1]), legend=None)
+    tiles = base.mark_rect(color=COLOURS[1], cursor="pointer").encode(opacity=depth)
+    return alt.layer(tiles, base.mark_text().encode(text="turns:Q")).properties(
+        width="container", height=44 * len({row["reference"] for row in rows})
+    )
+
+
+def arguments(rows: Rows) -> alt.Chart:
+    """What became of each argument of a cell's service calls to the right tool."""
+    scale = alt.Scale(domain=list(OUTCOMES), range=list(OUTCOMES.values()))
+    chart = alt.Chart(_data(rows)).mark_bar()
+    return (
+        _of_cell(chart)
+        .encode(
+            y=alt.Y("argument:N", sort=None, title=None),
+            x=alt.X("turns:Q", title="calls to the right tool"),
+            color=alt.Color("outcome:N", scale=scale, title=None),
+            order=alt.Order("rank:Q"),
+            tooltip=["argument:N", "outcome:N", "turns:Q"],
+        )
+        .properties(width="container", height=20 * len({row["argument"] for row in rows}))
+    )
+
+
+def curve(rows: Rows, names: Sequence[str], title: str) -> alt.Chart:
+    """The judge's score of a scenario's cells, by bins from `first` to `last`."""
+    return (
+        _of_scenario(alt.Chart(_data(rows)).mark_line(point=True), names)
+        .encode(
+            x=alt.X("last:O", title=f"{title}, up to", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("judge:Q", scale=alt.Scale(domain=[0, 1])),
+            tooltip=[
+                "pipeline:N",
+                "first:Q",
+                "last:Q",
+                "n:Q",
+                alt.Tooltip("judge:Q", format=".3f"),
+            ],
+        )
+        .properties(width="container", height=220)
+    )
+
+
+def loss(rows: Rows, names: Sequence[str]) -> alt.Chart:
+    """Training's loss curves of a scenario's cells."""
+    return (
+        _of_scenario(alt.Chart(_data(rows)).mark_line(), names)
+        .encode(
+            x=alt.X("step:Q", title="step"),
+            y=alt.Y("loss:Q", title="loss, nats a token", scale=alt.Scale(zero=False)),
+            strokeDash=alt.StrokeDash("split:N", sort=["train", "eval"], title=None),
+            tooltip=["pipeline:N", "split:N", "step:Q", "loss:Q"],
+        )
+        .properties(width="container", height=220)
+    )
+
+
+def _of_cell(chart: alt.Chart) -> alt.Chart:
+    return chart.add_params(alt.param(name="cell", value="")).transform_filter("datum.cell == cell")
+
+
+def _of_scenario(chart: alt.Chart, names: Sequence[str]) -> alt.Chart:
+    """Coloured by pipeline; `names` are all there are, in their order."""
+    scale = alt.Scale(range=list(COLOURS))
+    return (
+        chart.add_params(alt.param(name="scenario", value=""))
+        .transform_filter("datum.scenario == scenario")
+        .encode(color=alt.Color("pipeline:N", sort=list(names), scale=scale, title=None))
+    )
+
+
+def _data(rows: Rows) -> alt.Data:
+    return alt.Data(values=[dict(row) for row in rows])

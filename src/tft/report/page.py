@@ -1,0 +1,208 @@
+"""The page reports/index.html: one file that needs no network and no server."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import altair as alt
+import vl_convert
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from tft.report import charts
+from tft.report.table import (
+    BASELINES,
+    INTERVALS,
+    Cells,
+    Comparison,
+    Sheet,
+    about_p,
+    both,
+    cell_places,
+    cells_sheet,
+    comparison_sheet,
+    title,
+)
+from tft.task import RESPOND
+
+HERE = Path(__file__).parent
+
+# What the turns behind a column of the table have in common, in the browser's filters.
+NARROWED = {
+    "judge": {},
+    "staged tool call": {},
+    "name accuracy": {},
+    "service call exact": {"tool": "service"},
+    "n": {},
+    "parse failures": {"answer": "0"},
+}
+VEGA_LITE = alt.SCHEMA_VERSION.rpartition(".")[0]  # v6.4 of v6.4.1, as vl_convert names it
+EXPORT = "window.vegaEmbed = vegaEmbed;"
+STEPS = ("filter", "relabel", "synthesize", "audit")
+
+Query = dict[str, str] | None
+"""Settings of the browser's filters that show the turns behind a number."""
+LinkedSheet = tuple[list[str], list[list[tuple[str, Query]]]]
+Curation = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""{step: {scenario: metrics}}."""
+
+
+class Run(NamedTuple):
+    """What the stages before say: metrics by cell or by scenario, and the turns to browse.
+
+    `kinds` is {scenario: kind}, `losses` the rows of the loss curves by cell, `others` metrics of
+    stages for all scenarios that may have asked language models, `turns` what `turns.browser`
+    returns.
+    """
+
+    corpus: str
+    student: str
+    kinds: Mapping[str, str]
+    pipelines: Sequence[str]
+    cells: Cells
+    comparison: Comparison
+    breakdown: Cells
+    losses: Mapping[str, Sequence[Mapping[str, Any]]]
+    curation: Curation
+    others: Sequence[Mapping[str, Any]]
+    turns: Mapping[str, Any]
+
+
+def render_page(run: Run) -> str:
+    """The page's HTML.
+
+    Raises:
+        InputError: the cells were judged by different judges, so their scores do not compare.
+    """
+    jinja = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # `tojson` writes every "<" as \u003c, so that no text can end the script that holds it.
+    jinja.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    scenarios = list(run.kinds)
+    places = cell_places(scenarios, run.pipelines)
+    of_scenarios = [metrics for step in run.curation.values() for metrics in step.values()]
+    return jinja.get_template("page.html").render(
+        title=title(run.cells, run.corpus, run.student),
+        intervals=INTERVALS,
+        about_p=about_p(len(scenarios)),
+        comparison=_linked_comparison(run) if both(run.pipelines) else None,
+        cells=_linked_cells(run, places),
+        places=places,
+        labels=BASELINES,
+        first=next(cell for cell in places if cell not in BASELINES),
+        charts={name: chart.to_dict() for name, chart in _charts(run, places).items()},
+        curation=_curation_sheet(run.curation, scenarios),
+        reasons=_reasons(run.curation, scenarios),
+        costs=list(_costs([*of_scenarios, *run.others])),
+        data={
+            **run.turns,
+            "cells": [{"cell": cell, **place, **run.turns["cells"][cell]}
+                      for cell, place in places.items()],
+            "respond": RESPOND,
+        },
+        style=_file("page.css"),
+        browser=_file("turns.js"),
+        drawing=_file("charts.js"),
+        vega=Markup(vl_convert.javascript_bundle(EXPORT, VEGA_LITE)),  # noqa: S704
+    )  # fmt: skip
+
+
+def _file(name: str) -> Markup:
+    return Markup((HERE / name).read_text(encoding="utf-8"))  # noqa: S704
+
+
+def _linked_cells(run: Run, places: Mapping[str, dict[str, str]]) -> LinkedSheet:
+    head, rows = cells_sheet(run.cells, run.kinds, run.pipelines)
+    linked = []
+    for row, place in zip(rows, places.values(), strict=True):
+        queries = [place | NARROWED[name] if name in NARROWED else None for name in head]
+        linked.append(list(zip(row, queries, strict=True)))
+    return head, linked
+
+
+def _linked_comparison(run: Run) -> LinkedSheet:
+    head, rows = comparison_sheet(run.comparison, run.kinds)
+    linked = []
+    for row, scenario in zip(rows, run.kinds, strict=True):
+        queries: list[Query] = [None] * len(head)
+        for column, query in (
+            ("TFT", {"pipeline": "tft"}),
+            ("Direct", {"pipeline": "direct"}),
+            ("difference", {"verdicts": "differ"}),
+        ):
+            queries[head.index(column)] = {"scenario": scenario, **query}
+        linked.append(list(zip(row, queries, strict=True)))
+    return head, linked
+
+
+def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
+    """By the names of their places in the page."""
+    names = [*run.pipelines, *BASELINES.values()]
+
+    def of_cells(rows: Callable[[Mapping[str, Any]], charts.Rows]) -> charts.Rows:
+        return charts.cell_rows(places, {cell: rows(run.breakdown[cell]) for cell in places})
+
+    by_turn = of_cells(lambda one: one["by_turn"])
+    by_length = of_cells(lambda one: one["by_length"])
+    drawn = {
+        "confusion": charts.confusion(of_cells(charts.confusion_rows)),
+        "arguments": charts.arguments(of_cells(charts.argument_rows)),
+        "by-turn": charts.curve(by_turn, names, "number of the turn"),
+        "by-length": charts.curve(by_length, names, "assistant turns of a conversation"),
+        "loss": charts.loss(charts.cell_rows(places, run.losses), names),
+    }
+    if both(run.pipelines):
+        drawn["delta"] = charts.delta(charts.delta_rows(run.comparison, run.kinds))
+    return drawn
+
+
+def _curation_sheet(curation: Curation, scenarios: Sequence[str]) -> Sheet:
+    head = [
+        "scenario", "traces", "kept by the filter", "relabelled", "seeds", "generated", "valid",
+        "right tool, logged", "decided", "service call right, logged", "decided",
+    ]  # fmt: skip
+    rows = []
+    for scenario in scenarios:
+        kept, labelled, made, audit = (curation[step][scenario] for step in STEPS)
+        right = [audit.get(key, {}) for key in ("tool_right", "service_call_right")]
+        counts = [kept["traces"], kept["kept"], labelled["traces"] - labelled["rejected"]]
+        counts += [made["seeds"], made["generated"], made["kept"]]
+        shares = [one.get(when) for one in right for when in ("logged", "decided")]
+        texts = ["" if share is None else f"{share:.3f}" for share in shares]
+        rows.append([scenario, *map(str, counts), *texts])
+    return head, rows
+
+
+def _reasons(curation: Curation, scenarios: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
+    """{scenario: {what was counted: {reason: how often}}}, the most frequent first."""
+    counted = {
+        scenario: {
+            "turns decided": curation["relabel"][scenario]["decisions"],
+            "conversations generated": curation["synthesize"][scenario]["reasons"],
+        }
+        for scenario in scenarios
+    }
+    return {
+        scenario: {
+            what: dict(sorted(counts.items(), key=lambda one: -one[1]))
+            for what, counts in parts.items()
+        }
+        for scenario, parts in counted.items()
+    }
+
+
+def _costs(metrics: Sequence[Mapping[str, Any]]) -> Iterator[list[Any]]:
+    """Of every stage and model, what `llm.ledger` counted."""
+    for one in metrics:
+        for stage, models in one.get("llm", {}).items():
+            for model, use in models.items():
+                refused = sum(use["refusals"].values())
+                cost = "" if use["cost"] is None else f"{use['cost']:.2f}"
+                tokens = [use["prompt_tokens"], use["completion_tokens"]]
+                numbers = [use["requests"], *tokens]
+                yield [stage, model, *(f"{number:,}" for number in numbers), str(refused), cost]

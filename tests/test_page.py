@@ -1,0 +1,403 @@
+"""The page to look at: what stands in it, and what a browser makes of it."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import chdir
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select, WebDriverWait
+from strategies import conversations
+from test_report import SCENARIOS, TASK, run_stage
+
+from tft.conversation import Conversation, assistant, user
+from tft.report.charts import delta_rows
+from tft.report.turns import changes, lineage, nearest, said
+from tft.tables import PREDICTIONS, write_conversations, write_json, write_rows, write_text
+from tft.task import RESPOND, write_task
+
+ROOT = Path(__file__).parents[1]
+HOSTILE = "</script><script>document.title = 'taken'</script><!-- <b>bold</b> &amp; '\u2028"
+
+TESTS = [
+    Conversation(
+        name, "teas",
+        (
+            user(words),
+            assistant("OrderTea", {"kind": "Assam"}),
+            user('[{"kind": "Assam"}]'),
+            assistant(RESPOND, {"message": "Done. Anything else?"}),
+        ),
+    )
+    for name, words in (("tea", "A pot of Assam, please"), ("torn", f"Assam {HOSTILE}"))
+]  # fmt: skip
+TRACE = Conversation(
+    "logged", "teas",
+    (user("A pot of Darjeeling, please"), assistant(RESPOND, {"message": HOSTILE})),
+    {"file": "teas.json", "changes": [{"message": 1, "kind": "swapped"}, {"message": 3}]},
+)  # fmt: skip
+MADE = Conversation(
+    "tft-00001", "synthetic",
+    (user("A pot of Assam, please"), assistant("OrderTea", {"kind": "Assam"})),
+    {"exemplars": ["logged", "other"]},
+)  # fmt: skip
+CURATION = {
+    "filter": {"traces": 9, "kept": 8, "rejected": 1},
+    "relabel": {"traces": 8, "rejected": 1, "turns": 20, "decisions": {"as logged": 20}},
+    "synthesize": {"seeds": 2, "generated": 5, "kept": 3, "reasons": {"valid": 3, "torn": 2}},
+    "audit": {
+        "tool_right": {"logged": 0.5, "decided": 0.75},
+        "service_call_right": {"logged": None, "decided": None},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A repository just before the page: tft orders what was asked, direct and the base do not."""
+    root = tmp_path_factory.mktemp("page")
+    content = YAML(typ="safe").load(ROOT / "params.yaml")
+    YAML().dump(content | {"pipelines": ["direct", "tft"]}, root / "params.yaml")
+    with chdir(root):
+        write_conversations(Path("data/split/test.parquet"), TESTS)
+        write_task(Path("data/split/task.json"), TASK)
+        write_predictions("base", [None, None, None, None])
+        for scenario in SCENARIOS:
+            write_conversations(Path(f"data/direct/{scenario}/train.parquet"), [TRACE])
+            write_conversations(Path(f"data/tft/{scenario}/train.parquet"), [MADE])
+            write_predictions(f"{scenario}-direct", ["Darjeeling", HOSTILE, None, HOSTILE])
+            write_predictions(f"{scenario}-tft", ["Assam", HOSTILE, "Assam", HOSTILE])
+            for pipeline in ("direct", "tft"):
+                curve = "step,split,loss\n1,train,3.5\n2,train,2.5\n2,eval,2.75\n"
+                write_text(Path(f"reports/loss/{scenario}-{pipeline}.csv"), curve)
+            for step, metrics in CURATION.items():
+                write_json(Path(f"metrics/{step}/{scenario}.json"), metrics)
+        used = {"requests": 3, "prompt_tokens": 1200, "completion_tokens": 45, "cost": 0.5}
+        asked = {"llm": {"filter@low_data": {"glm-5": used | {"refusals": {"cut off": 1}}}}}
+        write_json(Path("metrics/filter/low_data.json"), CURATION["filter"] | asked)
+        write_json(Path("metrics/references.json"), {})
+        for stage in ("baselines", "judge", "score", "page"):
+            done = run_stage(stage)
+            assert done.exit_code == 0, (stage, done.output, done.exception)
+    yield root
+
+
+def write_predictions(cell: str, answers: list[str | None]) -> None:
+    """Orders and messages in turn; None is an answer without a call."""
+    turns = [(one.id, index, call) for one in TESTS for index, call in one.turns()]
+    rows = []
+    for (name, index, call), answer in zip(turns, answers, strict=True):
+        key = "message" if call.name == RESPOND else "kind"
+        rows.append(
+            {
+                "conversation": name,
+                "turn": index,
+                "raw": HOSTILE if answer is None else f"{call.name} {answer}",
+                "name": None if answer is None else call.name,
+                "arguments": None if answer is None else json.dumps({key: answer}),
+                "error": "no call" if answer is None else None,
+                "finish_reason": "stop",
+            }
+        )
+    write_rows(Path(f"data/predictions/{cell}.parquet"), PREDICTIONS, rows)
+
+
+class Page(HTMLParser):
+    """Elements, links, cells of tables and the scripts' contents, as an HTML parser reads them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.within = ""
+        self.texts: dict[str, list[str]] = {}
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        self.within = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self.within = ""
+
+    def handle_data(self, text: str) -> None:
+        self.texts.setdefault(self.within, []).append(text)
+
+    def script(self, name: str) -> Any:
+        scripts = [attributes for tag, attributes in self.tags if tag == "script"]
+        place = [attributes.get("id") for attributes in scripts].index(name)
+        return json.loads(self.texts["script"][place])
+
+
+@pytest.fixture(scope="module")
+def page(project: Path) -> Page:
+    return Page((project / "reports/index.html").read_text(encoding="utf-8"))
+
+
+def test_no_text_ends_the_script_that_holds_it(page: Page) -> None:
+    assert [tag for tag, _ in page.tags].count("script") == len(page.texts["script"]) == 5
+    data = page.script("data")
+    assert data["conversations"][1][1][0] == f"Assam {HOSTILE}"
+    cells = {cell["cell"]: cell for cell in data["cells"]}
+    assert cells["base"]["answers"][0][0] == [HOSTILE]
+    assert cells["low_data-tft"]["answers"][1][0] == [RESPOND, {"message": HOSTILE}]
+
+
+def test_the_page_asks_for_nothing_outside_itself(page: Page) -> None:
+    policies = [one["content"] for _, one in page.tags if "http-equiv" in one]
+    assert policies and policies[0].startswith("default-src 'none'; ")
+    assert not [one for _, one in page.tags if "src" in one]
+    links = [str(one["href"]) for tag, one in page.tags if tag in {"a", "link"}]
+    assert links and all(link.startswith("#") for link in links)
+
+
+def test_a_number_leads_to_its_turns(page: Page) -> None:
+    links = [one["href"] for tag, one in page.tags if tag == "a"]
+    for query in (
+        "#scenario=low_data&pipeline=tft",
+        "#scenario=low_data&pipeline=direct&answer=0",
+        "#scenario=low_data&pipeline=direct&tool=service",
+        "#scenario=low_data&verdicts=differ",
+        "#scenario=%28no+training%29&pipeline=%28untuned+student%29",
+    ):
+        assert query in links
+
+
+def test_every_answer_has_its_verdict_and_what_was_trained_on(page: Page) -> None:
+    cells = {cell["cell"]: cell for cell in page.script("data")["cells"]}
+    assert {len(cell["answers"]) for cell in cells.values()} == {4}
+    prediction, staged, good, reason, _, near = cells["noisy_labels-direct"]["answers"][0]
+    assert (prediction, staged, good) == (["OrderTea", {"kind": "Darjeeling"}], 0.75, False)
+    assert reason
+    assert [row[1:] for row in near] == [["logged", 1]]
+    assert cells["noisy_labels-direct"]["folder"] == "direct/noisy_labels"
+    assert cells["noisy_labels-direct"]["training"]["logged"] == {
+        "lineage": {"file": "teas.json"},
+        "turns": {
+            "1": {
+                "said": ["", "A pot of Darjeeling, please"],
+                "call": [RESPOND, {"message": HOSTILE}],
+                "changes": [{"message": 1, "kind": "swapped"}],
+            }
+        },
+    }
+    assert cells["noisy_labels-tft"]["answers"][0][5] == [[1.0, "tft-00001", 1]]
+    assert cells["base"]["answers"][0][5] == []
+
+
+def test_charts_hold_this_run_and_the_published_one(page: Page, project: Path) -> None:
+    specs = page.script("charts")
+    assert set(specs) == {"delta", "confusion", "arguments", "by-turn", "by-length", "loss"}
+    rows = specs["delta"]["layer"][-1]["data"]["values"]
+    assert len(rows) == 2 * len(SCENARIOS)
+    assert rows[1] == {
+        "scenario": "baseline", "source": "published",
+        "difference": 0.002, "low": 0.002, "high": 0.002,
+    }  # fmt: skip
+    plotted = (project / "reports/delta.csv").read_text().splitlines()
+    assert plotted[:1] == ["scenario,source,difference,low,high"]
+    assert plotted[2] == "baseline,published,0.002,0.002,0.002"
+    rows = specs["confusion"]["data"]["values"]
+    of_cell = [row for row in rows if row["cell"] == "baseline-direct"]
+    told = {(row["reference"], row["predicted"]): (row["turns"], row["share"]) for row in of_cell}
+    assert told == {
+        ("OrderTea", "OrderTea"): (1, 0.5),
+        ("OrderTea", "(no call)"): (1, 0.5),
+        (RESPOND, RESPOND): (2, 1.0),
+    }
+
+
+def test_where_nothing_is_published_this_run_stands_alone() -> None:
+    comparison = {"own": {"difference": 0.25, "interval": None}}
+    assert delta_rows(comparison, {"own": "own"}) == [
+        {"scenario": "own", "source": "this run", "difference": 0.25, "low": 0.25, "high": 0.25}
+    ]
+
+
+def test_curation_and_costs_are_told(page: Page) -> None:
+    told = " | ".join(page.texts["td"])
+    assert "baseline | 9 | 8 | 7 | 2 | 5 | 3 | 0.500 | 0.750" in told
+    assert "as logged | 20 | valid | 3 | torn | 2" in told
+    assert "filter@low_data | glm-5 | 3 | 1,200 | 45 | 1 | 0.50" in told
+
+
+def test_made_again_it_is_the_same_and_what_is_missing_is_named(project: Path) -> None:
+    with chdir(project):
+        made = Path("reports/index.html")
+        before = made.read_bytes()
+        made.unlink()
+        for missing, stage in (
+            ("metrics/breakdown/low_data-tft.json", "score"),
+            ("metrics/audit/low_data.json", "audit"),
+            ("reports/loss/low_data-tft.csv", "finetune"),
+        ):
+            hidden = Path(missing).rename("hidden")
+            done = run_stage("page")
+            hidden.rename(missing)
+            assert done.exit_code == 1
+            assert f"{missing}: no such file; `dvc repro {stage}` makes it" in done.output
+            assert not made.exists()
+        assert run_stage("page").exit_code == 0
+        assert made.read_bytes() == before
+
+
+# --- training turns like a test turn -----------------------------------------------------------
+@given(st.lists(conversations(), min_size=1, max_size=4, unique_by=lambda one: one.id))
+def test_the_nearest_to_a_turn_of_training_is_itself(training: list[Conversation]) -> None:
+    turns = [(one, index) for one in training for index, _ in one.turns()]
+    if not turns:
+        return
+    found = nearest(training, training, keep=2)
+    assert len(found) == len(turns)
+    for (one, index), near in zip(turns, found, strict=True):
+        assert near[0].similarity == pytest.approx(1)
+        best = said(near[0].conversation.messages, near[0].message)
+        assert best == said(one.messages, index)
+        assert len({other.conversation.id for other in near}) == len(near) <= 2
+        assert near == sorted(near, key=lambda other: -other.similarity)
+
+
+def test_what_was_done_to_a_turn_is_told_apart_from_its_conversation() -> None:
+    assert lineage(TRACE) == {"file": "teas.json"}
+    assert changes(TRACE, 1) == [{"message": 1, "kind": "swapped"}]
+    assert lineage(MADE) == {"exemplars": ["logged", "other"]}
+    assert changes(MADE, 1) == []
+
+
+# --- in a browser -------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def chromium(project: Path) -> Iterator[webdriver.Chrome]:
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (binary and driver):
+        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+@pytest.fixture
+def opened(chromium: webdriver.Chrome, project: Path) -> webdriver.Chrome:
+    """The page, newly loaded, with all charts drawn."""
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    chromium.get("about:blank")
+    chromium.get((project / "reports/index.html").as_uri())
+    wait(chromium, lambda: len(chromium.find_elements(By.CSS_SELECTOR, "figure svg")) == 6)
+    return chromium
+
+
+def wait(browser: webdriver.Chrome, condition: Any) -> None:
+    WebDriverWait(browser, 60).until(lambda _: condition())
+
+
+def choose(browser: webdriver.Chrome, **filters: str) -> str:
+    """Set filters by their values; what the browser counts then."""
+    for name, value in filters.items():
+        Select(browser.find_element(By.NAME, name)).select_by_value(value)
+    return browser.find_element(By.ID, "count").text
+
+
+def test_it_loads_without_a_complaint_and_without_a_network(opened: webdriver.Chrome) -> None:
+    assert opened.get_log("browser") == []
+    assert opened.execute_script("return performance.getEntriesByType('resource').length") == 0
+    assert opened.title.startswith("Benchmark: corpus sgd")
+
+
+def test_filters_count_the_turns_they_leave(opened: webdriver.Chrome) -> None:
+    groups = len(SCENARIOS) + 1
+    assert choose(opened).startswith(f"{groups * 4} of {groups * 4} turns: ")
+    told = choose(opened, scenario="low_data", pipeline="direct")
+    assert told.startswith(f"4 of {groups * 4} turns: ")
+    told = choose(opened, answer="0")
+    assert told == f"1 of {groups * 4} turns: direct bad 1"
+    assert len(opened.find_elements(By.CSS_SELECTOR, "#list .turn")) == 1
+    assert choose(opened, verdict="good") == f"0 of {groups * 4} turns"
+    told = choose(opened, pipeline="", answer="", verdict="", verdicts="only tft", tool="OrderTea")
+    assert told == f"2 of {groups * 4} turns: direct bad 2, tft good 2"
+    assert "verdicts=only+tft" in opened.current_url
+    opened.find_element(By.CSS_SELECTOR, "#filters [type=reset]").click()
+    wait(opened, lambda: choose(opened).startswith(f"{groups * 4} of"))
+
+
+def test_a_click_on_a_number_filters(opened: webdriver.Chrome) -> None:
+    link = "[href='#scenario=low_data&pipeline=direct&answer=0']"
+    opened.find_element(By.CSS_SELECTOR, link).click()
+    wait(opened, lambda: choose(opened).startswith("1 of"))
+    chosen = Select(opened.find_element(By.NAME, "scenario")).first_selected_option.text
+    assert chosen == "low_data"
+    tiles = opened.find_elements(By.CSS_SELECTOR, "#chart-confusion .mark-rect path")
+    assert len(tiles) == 3
+    opened.execute_script(
+        "arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true}))", tiles[0]
+    )
+    wait(opened, lambda: "predicted=" in opened.current_url)
+
+
+def test_a_turn_shows_its_texts_as_they_are(opened: webdriver.Chrome) -> None:
+    choose(opened, scenario="low_data", tool="OrderTea")
+    turn = opened.find_elements(By.CSS_SELECTOR, "#list .turn")[1]
+    turn.find_element(By.TAG_NAME, "summary").click()
+    wait(opened, lambda: turn.find_elements(By.CSS_SELECTOR, ".body"))
+    text = opened.execute_script("return arguments[0].textContent", turn)
+    for part in (
+        f"Assam {HOSTILE}",
+        "kind: Assam",
+        "logged",
+        "changed:",
+        "exemplars",
+        "0.",
+        HOSTILE,
+    ):
+        assert part in text
+    assert "python -m tft explain tft/low_data/tft-00001" in text
+    assert not turn.find_elements(By.CSS_SELECTOR, "script, .body b b")
+    assert opened.title.startswith("Benchmark")
+
+
+def test_charts_follow_the_chosen_cell(opened: webdriver.Chrome) -> None:
+    def tiles() -> int:
+        return len(opened.find_elements(By.CSS_SELECTOR, "#chart-confusion .mark-rect path"))
+
+    before = tiles()
+    Select(opened.find_element(By.ID, "cell")).select_by_value("baseline-tft")
+    wait(opened, lambda: tiles() == 2 != before)
+
+
+def test_in_the_dark_page_and_charts_are_dark(opened: webdriver.Chrome) -> None:
+    colours = """
+        const label = document.querySelector("#chart-loss .role-axis-label text");
+        return [getComputedStyle(document.body).backgroundColor, label?.getAttribute("fill")];
+    """
+    light = opened.execute_script(colours)
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
+    wait(
+        opened,
+        lambda: all(a != b for a, b in zip(light, opened.execute_script(colours), strict=True)),
+    )
+    assert opened.get_log("browser") == []
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(opened: webdriver.Chrome) -> None:
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    opened.refresh()
+    wait(opened, lambda: len(opened.find_elements(By.CSS_SELECTOR, "figure svg")) == 6)
+    opened.find_element(By.CSS_SELECTOR, "#list .turn summary").click()
+    wait(opened, lambda: opened.find_elements(By.CSS_SELECTOR, "#list .body"))
+    assert opened.execute_script("return document.documentElement.scrollWidth") <= 390
