@@ -533,6 +533,7 @@ def llm_params(shipped: dict[str, Any], models: dict[str, Any]) -> dict[str, Any
     content["relabel"] |= {"role": "llm", "committee": list(models), "arbiter": teacher}
     content["relabel"]["max_tokens"] = content["synthesize"]["max_tokens"] = 400
     content["synthesize"] |= {"role": "llm", "model": teacher}
+    content["judge"]["models"] = [teacher]  # asked nothing here
     content["llm"] |= {"models": models, "attempts": ATTEMPTS}
     return content
 
