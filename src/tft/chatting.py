@@ -1,6 +1,5 @@
 """Talking to a served student in the terminal; its functions are simulated, or Python functions."""
 
-import itertools
 import json
 import random
 import runpy
@@ -72,13 +71,13 @@ def simulated(task: Task, seed: int = 0) -> dict[str, Function]:
     """
     rng = random.Random(seed)
     tools = [tool for tool in task.tools if tool.name != RESPOND]
+    properties = {
+        key: schema
+        for tool in tools
+        for key, schema in tool.parameters.get("properties", {}).items()
+    }
 
-    def call(own: str, **arguments: Any) -> list[dict[str, Any]]:
-        properties = {
-            key: schema
-            for tool in tools
-            for key, schema in tool.parameters.get("properties", {}).items()
-        }
+    def call(**arguments: Any) -> list[dict[str, Any]]:
         names = [key for key in properties if key.endswith("name") and key not in arguments]
         results = []
         for _ in range(FOUND if names else 1):
@@ -92,11 +91,7 @@ def simulated(task: Task, seed: int = 0) -> dict[str, Function]:
             results.append(result)
         return results
 
-    return {tool.name: _bound(call, tool.name) for tool in tools}
-
-
-def _bound(call: Callable[..., Any], name: str) -> Function:
-    return lambda **arguments: call(name, **arguments)
+    return dict.fromkeys((tool.name for tool in tools), call)
 
 
 def bound(file: Path, task: Task) -> dict[str, Function]:
@@ -147,7 +142,7 @@ def completer(url: str, model: str, task: Task, key: str) -> Complete:
 
 def typed() -> Iterator[str]:
     """What is typed, until the end of input or an interrupt; empty lines are asked for again."""
-    for _ in itertools.count():
+    while True:
         try:
             text = click.prompt("you", default="", prompt_suffix="> ", show_default=False).strip()
         except click.Abort:
