@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from tft.params import load_params
 from tft.report.table import BASELINES
+from tft.tables import read_conversations
 
 ROOT = Path(__file__).parents[1]
 ARCHIVE = Path(
@@ -21,12 +22,10 @@ ARCHIVE = Path(
 PARAMS = load_params(ROOT / "params.yaml")
 CELLS = [f"{scenario}-{pipeline}" for scenario in PARAMS.scenarios for pipeline in PARAMS.pipelines]
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(
-        not ARCHIVE.exists(), reason=f"no SGD archive at {ARCHIVE}; set TFT_SGD_ARCHIVE"
-    ),
-]
+pytestmark = pytest.mark.vllm
+needs_sgd = pytest.mark.skipif(
+    not ARCHIVE.exists(), reason=f"no SGD archive at {ARCHIVE}; set TFT_SGD_ARCHIVE"
+)
 
 
 class Project:
@@ -186,6 +185,22 @@ def test_an_experiment_is_compared_with_the_committed_run(project: Project) -> N
     assert '"rev": "cleaner"' in page
 
 
+@needs_sgd
+def test_real_dialogues_take_the_place_of_simulated_ones(project: Project) -> None:
+    project.commit()
+    project.edit_params(corpus="sgd")
+    ran = project.stages_run_by("dvc", "repro", "synthesize@trace_mixing")
+    assert ran == {
+        *("fetch", "split", "references"),
+        *(f"{stage}@trace_mixing" for stage in ("traces", "filter", "relabel", "synthesize")),
+    }
+    traces = read_conversations(project.root / "data/direct/trace_mixing/train.parquet")
+    assert {one.source for one in traces} == {"Hotels_1", "Restaurants_1"}
+    project.run("git", "restore", ".")
+    project.run("dvc", "checkout")
+
+
+@needs_sgd
 def test_a_new_base_is_made_on_demand_and_makes_every_student_out_of_date(project: Project) -> None:
     project.edit_params(
         pretrain__start=None, pretrain__steps=20, pretrain__copy_steps=5, pretrain__row_tokens=512

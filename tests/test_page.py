@@ -315,7 +315,7 @@ def choose(browser: webdriver.Chrome, **filters: str) -> str:
 def test_it_loads_without_a_complaint_and_without_a_network(opened: webdriver.Chrome) -> None:
     assert opened.get_log("browser") == []
     assert opened.execute_script("return performance.getEntriesByType('resource').length") == 0
-    assert opened.title.startswith("Benchmark: corpus sgd")
+    assert opened.title.startswith("Benchmark: corpus builtin")
 
 
 def test_filters_count_the_turns_they_leave(opened: webdriver.Chrome) -> None:

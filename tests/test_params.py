@@ -75,7 +75,7 @@ def test_a_wrong_rate_is_an_error_that_names_its_key(
         ("sgd.commit", "e852981", "sgd.commit: .*match pattern"),
         ("corpus", "other", "corpus: .*'sgd'.*'published'"),
         ("corpus", "traces", r"run: 'baseline' with corpus: traces; .*'run=\[own\]'"),
-        ("run", ["low_data", "own"], r"run: 'own' with corpus: sgd"),
+        ("run", ["low_data", "own"], r"run: 'own' with corpus: builtin"),
         ("run", ["few"], "run: 'few' is none of scenarios"),
         ("run", [], "run: .*at least 1"),
         ("traces.format", "csv", "traces.format: .*'openai'"),

@@ -21,7 +21,7 @@ import click
 
 from tft.errors import InputError
 from tft.params import load_params
-from tft.report.table import cell_names
+from tft.report.table import EVERY_CELL, cell_names
 from tft.tables import write_json, write_text
 
 TABLE = "benchmark.md"
@@ -76,8 +76,8 @@ def keep_result(name: str, root: Path) -> Path:
 def with_table(readme: str, name: str, table: str) -> str:
     """README.md with the table of result `name` where it shows that one.
 
-    `table` is the result's benchmark.md, of which all but the heading stands between a line that
-    names it and a line that ends it.
+    `table` is the result's benchmark.md. What it says before it goes into every cell, but for the
+    heading, stands between a line that names it and a line that ends it.
 
     Raises:
         InputError: the line that ends it is missing.
@@ -88,7 +88,7 @@ def with_table(readme: str, name: str, table: str) -> str:
         return readme
     if not end:
         raise InputError("README.md: a table begins, but no line <!-- /table --> ends it")
-    body = table.partition("\n")[2].strip()
+    body = table.partition("\n")[2].partition(EVERY_CELL)[0].strip()
     return f"{before}{start}{body}\n{end}{after}"
 
 

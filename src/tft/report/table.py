@@ -35,6 +35,9 @@ INTERVALS = (
     f"all score the same. Published: {PUBLISHED_BY}."
 )
 
+EVERY_CELL = "## Every cell"
+"""Where the page goes into details, which README.md leaves to results/."""
+
 COLUMNS = (
     "judge",
     "staged tool call",
@@ -121,7 +124,7 @@ def render(
     ]
     if both(pipelines):
         lines += [about_p(len(kinds)), "", _markdown(*comparison_sheet(comparison, kinds)), ""]
-    lines.append(_markdown(*cells_sheet(cells, kinds, pipelines)))
+    lines += [EVERY_CELL, "", _markdown(*cells_sheet(cells, kinds, pipelines))]
     return "\n".join(lines) + "\n"
 
 
