@@ -84,6 +84,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         asked = {"llm": {"filter@low_data": {"glm-5": used | {"refusals": {"cut off": 1}}}}}
         write_json(Path("metrics/filter/low_data.json"), CURATION["filter"] | asked)
         write_json(Path("metrics/references.json"), {})
+        shutil.copy(ROOT / "metrics/judge.json", "metrics/judge.json")
         for stage in ("baselines", "judge", "score", "page"):
             done = run_stage(stage)
             assert done.exit_code == 0, (stage, done.output, done.exception)

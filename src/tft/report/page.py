@@ -12,10 +12,12 @@ from markupsafe import Markup
 from tft.report import charts
 from tft.report.table import (
     BASELINES,
+    CORRECTED,
     INTERVALS,
     Cells,
     Comparison,
     Sheet,
+    about_correction,
     about_p,
     both,
     cell_places,
@@ -30,6 +32,7 @@ HERE = Path(__file__).parent
 # What the turns behind a column of the table have in common, in the browser's filters.
 NARROWED = {
     "judge": {},
+    CORRECTED: {},
     "staged tool call": {},
     "name accuracy": {},
     "service call exact": {"tool": "service"},
@@ -89,6 +92,7 @@ def render_page(run: Run) -> str:
     return jinja.get_template("page.html").render(
         title=title(run.cells, run.corpus, run.student),
         intervals=INTERVALS,
+        about_correction=about_correction(run.cells),
         about_p=about_p(len(scenarios)),
         comparison=_linked_comparison(run) if both(run.pipelines) else None,
         cells=_linked_cells(run, places),

@@ -35,8 +35,10 @@ INTERVALS = (
     f"all score the same. Published: {PUBLISHED_BY}."
 )
 
+CORRECTED = "judge, corrected"
 COLUMNS = (
     "judge",
+    CORRECTED,
     "staged tool call",
     "name accuracy",
     "service call exact",
@@ -116,6 +118,7 @@ def render(
         f"# {title(cells, corpus, student)}",
         "",
         INTERVALS,
+        about_correction(cells),
         f"No training conversation is more than {closest:.3f} like a test conversation.",
         "",
     ]
@@ -152,6 +155,30 @@ def about_p(comparisons: int) -> str:
     )
 
 
+def about_correction(cells: Cells) -> str:
+    """What the corrected scores rest on, or why there are none."""
+    cell = next(iter(cells.values()))
+    measured = cell["judge_measured"]
+    if measured["judged_by"] != cell["judged_by"]:
+        return (
+            f"No scores corrected for the judge's errors: metrics/judge.json measured "
+            f"{measured['judged_by']}; `make calibrate` measures the one that judged here."
+        )
+    if not _is_corrected(cells):
+        return (
+            "No scores corrected for the judge's errors: by metrics/judge.json it errs by chance."
+        )
+    return (
+        f"Corrected: as if the judge erred here as against {measured['n']} published verdicts on "
+        f"students (sensitivity {_score(measured['sensitivity'])}, specificity "
+        f"{_score(measured['specificity'])}); the interval counts in how few these are."
+    )
+
+
+def _is_corrected(cells: Cells) -> bool:
+    return any(cell["judge_corrected"] is not None for cell in cells.values())
+
+
 def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
     """TFT against Direct, a row a scenario, in the order of `kinds`."""
     head = ["judge", "TFT", "Direct", "difference", "p"]
@@ -177,13 +204,17 @@ def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
 
 
 def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]) -> Sheet:
-    """A row a cell, in the order of `cell_names`."""
+    """A row a cell, in the order of `cell_names`; no corrected scores where there are none."""
     head = ["scenario", "pipeline", *COLUMNS, "judge, published"]
     rows = [[label, "", *_numbers(cells[name]), ""] for name, label in BASELINES.items()]
     for scenario, kind in kinds.items():
         for pipeline in pipelines:
             published = _score(PUBLISHED.get(kind, {}).get(pipeline))
             rows.append([scenario, pipeline, *_numbers(cells[f"{scenario}-{pipeline}"]), published])
+    if not _is_corrected(cells):
+        place = head.index(CORRECTED)
+        for row in (head, *rows):
+            del row[place]
     return head, rows
 
 
@@ -192,6 +223,7 @@ def _numbers(cell: Mapping[str, Any]) -> list[str]:
     intervals = cell["intervals"]
     return [
         _score(cell["judge"]) + _interval(intervals["judge"]),
+        _score(cell["judge_corrected"]) + _interval(intervals["judge_corrected"]),
         _score(cell["staged_tool_call"]),
         _score(cell["name_accuracy"]),
         _score(cell["service_call_exact"]) + _interval(intervals.get("service_call_exact")),
