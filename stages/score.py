@@ -1,11 +1,11 @@
 """Compare every predicted turn with its reference, sum up per cell, and compare tft with direct.
 
-Reads data/predictions/*.parquet, data/baselines/*.parquet, data/verdicts/*.parquet,
-data/split/test.parquet, data/split/task.json and metrics/judge.json (how often the judge errs: its
-scores are corrected by that). Writes data/scores/CELL.parquet, metrics/cells/CELL.json,
-metrics/breakdown/CELL.json (where the cell goes wrong; what of it is drawn goes to
-reports/confusion/CELL.csv and reports/curves/CELL.csv), and metrics/comparison.json, which is empty
-where not both pipelines are run.
+Reads data/predictions/*.parquet, data/baselines/*.parquet, data/teacher/*.parquet,
+data/verdicts/*.parquet, data/split/test.parquet, data/split/task.json and metrics/judge.json (how
+often the judge errs: its scores are corrected by that). Writes data/scores/CELL.parquet,
+metrics/cells/CELL.json, metrics/breakdown/CELL.json (where the cell goes wrong; what of it is drawn
+goes to reports/confusion/CELL.csv and reports/curves/CELL.csv), and metrics/comparison.json, which
+is empty where not both pipelines are run.
 
     python stages/score.py
 """
@@ -47,7 +47,8 @@ def main() -> None:
         )
     measured = read_measured(Path("metrics/judge.json"))
     scores, unjudged = {}, set()
-    for path in [*sorted(Path("data/baselines").glob("*.parquet")), *predictions]:
+    others = [*Path("data/baselines").glob("*.parquet"), *Path("data/teacher").glob("*.parquet")]
+    for path in [*sorted(others), *predictions]:
         cell = path.stem
         verdict_path = Path("data/verdicts") / path.name
         verdicts = {

@@ -11,9 +11,10 @@ from markupsafe import Markup
 
 from tft.report import charts
 from tft.report.table import (
-    BASELINES,
     CORRECTED,
     INTERVALS,
+    LABELS,
+    TEACHER,
     Cells,
     Comparison,
     Sheet,
@@ -87,7 +88,7 @@ def render_page(run: Run) -> str:
     # `tojson` writes every "<" as \u003c, so that no text can end the script that holds it.
     jinja.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     scenarios = list(run.kinds)
-    places = cell_places(scenarios, run.pipelines)
+    places = cell_places(scenarios, run.pipelines, TEACHER in run.cells)
     of_scenarios = [metrics for step in run.curation.values() for metrics in step.values()]
     return jinja.get_template("page.html").render(
         title=title(run.cells, run.corpus, run.student),
@@ -97,8 +98,8 @@ def render_page(run: Run) -> str:
         comparison=_linked_comparison(run) if both(run.pipelines) else None,
         cells=_linked_cells(run, places),
         places=places,
-        labels=BASELINES,
-        first=next(cell for cell in places if cell not in BASELINES),
+        labels=LABELS,
+        first=next(cell for cell in places if cell not in LABELS),
         charts={name: chart.to_dict() for name, chart in _charts(run, places).items()},
         curation=_curation_sheet(run.curation, scenarios),
         reasons=_reasons(run.curation, scenarios),
@@ -146,7 +147,7 @@ def _linked_comparison(run: Run) -> LinkedSheet:
 
 def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
     """By the names of their places in the page."""
-    names = [*run.pipelines, *BASELINES.values()]
+    names = [*run.pipelines, *LABELS.values()]
 
     def of_cells(rows: Callable[[Mapping[str, Any]], charts.Rows]) -> charts.Rows:
         return charts.cell_rows(places, {cell: rows(run.breakdown[cell]) for cell in places})

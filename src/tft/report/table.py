@@ -16,6 +16,9 @@ BASELINES = {
     "base": "(untuned student)",
 }
 """Cells of no scenario and pipeline, and how their rows are called: what a score is worth."""
+TEACHER = "teacher"
+LABELS = BASELINES | {TEACHER: "(teacher)"}
+"""With the teacher, which is there where `teacher.role` names one."""
 UNTRAINED = "(no training)"
 """In place of the baselines' scenario."""
 
@@ -54,7 +57,9 @@ Sheet = tuple[list[str], list[list[str]]]
 """Head and rows of a table, as they are read."""
 
 
-def cell_places(scenarios: Sequence[str], pipelines: Sequence[str]) -> dict[str, dict[str, str]]:
+def cell_places(
+    scenarios: Sequence[str], pipelines: Sequence[str], teacher: bool = False
+) -> dict[str, dict[str, str]]:
     """{cell: {scenario, pipeline}}: the baselines, then the trained, in the order of params."""
     trained = {
         f"{scenario}-{pipeline}": {"scenario": scenario, "pipeline": pipeline}
@@ -62,14 +67,17 @@ def cell_places(scenarios: Sequence[str], pipelines: Sequence[str]) -> dict[str,
         for pipeline in pipelines
     }
     untrained = {
-        name: {"scenario": UNTRAINED, "pipeline": label} for name, label in BASELINES.items()
+        name: {"scenario": UNTRAINED, "pipeline": label}
+        for name, label in (LABELS if teacher else BASELINES).items()
     }
     return untrained | trained
 
 
-def cell_names(scenarios: Sequence[str], pipelines: Sequence[str]) -> list[str]:
+def cell_names(
+    scenarios: Sequence[str], pipelines: Sequence[str], teacher: bool = False
+) -> list[str]:
     """The baselines' cells, then one per scenario and pipeline, in the order of params."""
-    return list(cell_places(scenarios, pipelines))
+    return list(cell_places(scenarios, pipelines, teacher))
 
 
 def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> dict[str, Any]:
@@ -206,7 +214,9 @@ def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
 def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]) -> Sheet:
     """A row a cell, in the order of `cell_names`; no corrected scores where there are none."""
     head = ["scenario", "pipeline", *COLUMNS, "judge, published"]
-    rows = [[label, "", *_numbers(cells[name]), ""] for name, label in BASELINES.items()]
+    rows = [
+        [label, "", *_numbers(cells[name]), ""] for name, label in LABELS.items() if name in cells
+    ]
     for scenario, kind in kinds.items():
         for pipeline in pipelines:
             published = _score(PUBLISHED.get(kind, {}).get(pipeline))
