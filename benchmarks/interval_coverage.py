@@ -7,6 +7,8 @@ scores that lie nearer to each other within a conversation than between two; eac
 interval and every test. Wanted: 93 to 97 % of the intervals hold the mean, and 4 to 6 % of the
 tests of equal cells have p < 0.05. Means: beta-binomial scores. Pairs of cells: normal scores cut
 at a threshold, the sum of what a conversation, a turn, and a cell in a conversation contribute.
+Corrected scores: of the means' populations, by a judge that errs, and of which is known what its
+errors on other turns, as many as metrics/judge.json rests on, tell.
 """
 
 import warnings
@@ -19,11 +21,15 @@ import numpy as np
 from scipy.stats import DegenerateDataWarning, bootstrap, norm, permutation_test, ttest_rel
 from tabulate import tabulate
 
+from tft.evaluation.agreement import Agreement
+from tft.evaluation.correction import Measured, corrected_estimate
 from tft.evaluation.uncertainty import (
     Array,
+    Estimate,
     difference_interval,
     mean_interval,
     paired_p,
+    quantile,
     standard_error,
 )
 
@@ -54,6 +60,15 @@ class Pairs(NamedTuple):
     cells: tuple[float, float]
 
 
+class Judged(NamedTuple):
+    """A population of one cell's conversations and the judge that errs on them."""
+
+    truth: Means
+    sensitivity: float = 0.98
+    specificity: float = 0.88
+    verdicts: tuple[int, int] = (113, 42)  # good and bad turns on which it was measured
+
+
 MEANS = (
     Means("judge", 0.85, 0.1),
     Means("judge, conversations unlike", 0.85, 0.3),
@@ -68,6 +83,16 @@ PAIRS = (
     Pairs("equal, one uneven", (0.85, 0.85), 0.07, 0.4, (0.05, 0.3)),
     Pairs("equal, both uneven", (0.7, 0.7), 0.2, 0.4, (0.2, 0.2)),
     Pairs("unequal", (0.85, 0.75), 0.07, 0.4, (0.05, 0.05)),
+)
+
+JUDGED = (
+    Judged(Means("judge", 0.85, 0.1)),
+    Judged(Means("judge, conversations unlike", 0.75, 0.3)),
+    Judged(Means("nearly all good", 0.95, 0.1)),
+    Judged(Means("nearly all bad", 0.1, 0.1)),
+    Judged(Means("half right", 0.5, 0.1)),
+    Judged(Means("a worse judge", 0.75, 0.1), 0.9, 0.7),
+    Judged(Means("few verdicts", 0.75, 0.1), 0.98, 0.88, (30, 15)),
 )
 
 
@@ -155,6 +180,51 @@ def coverage_of_pairs(
     )
 
 
+def coverage_of_corrected(population: Judged, replications: int) -> dict[str, float]:
+    """The share of test sets whose interval holds the share of truly good turns, by method."""
+    hits: Counter[str] = Counter()
+    for rng in batches(replications):
+        good, turns = draw_means(population.truth, AT_ONCE, rng)
+        bad = (turns - good).astype(int)
+        totals = rng.binomial(good.astype(int), population.sensitivity)
+        totals = (totals + rng.binomial(bad, 1 - population.specificity)).astype(float)
+        rates, errors = totals.sum(-1) / turns.sum(-1), standard_error(totals, turns, RESAMPLES)
+        for mean, error in zip(rates, errors, strict=True):
+            rate = Estimate(mean, error, mean_interval(mean, error, CONVERSATIONS))
+            table = draw_agreement(population, rng)
+            share, interval = corrected_estimate(rate, CONVERSATIONS, "j", Measured("j", table))
+            assert share is not None and interval is not None
+            intervals = {
+                "not corrected": rate.interval,
+                "delta method": delta_method(rate, table),
+                "corrected (ours)": interval,
+            }
+            for method, (low, high) in intervals.items():
+                hits[method] += int(low <= population.truth.mean <= high)
+    return {method: number / replications for method, number in hits.items()}
+
+
+def draw_agreement(population: Judged, rng: np.random.Generator) -> Agreement:
+    """How the judge does on the turns it is measured on."""
+    good, bad = population.verdicts
+    found = int(rng.binomial(good, population.sensitivity))
+    seen = int(rng.binomial(bad, population.specificity))
+    return Agreement(found, good - found, bad - seen, seen)
+
+
+def delta_method(rate: Estimate, table: Agreement) -> tuple[float, float]:
+    """Rogan and Gladen's own interval, with no share moved."""
+    assert table.sensitivity is not None and table.specificity is not None
+    better = table.sensitivity + table.specificity - 1
+    share = (rate.mean + table.specificity - 1) / better
+    good, bad = table.both_good + table.only_theirs, table.both_bad + table.only_ours
+    variance = rate.standard_error**2
+    variance += share**2 * table.sensitivity * (1 - table.sensitivity) / good
+    variance += (1 - share) ** 2 * table.specificity * (1 - table.specificity) / bad
+    reach = quantile(CONVERSATIONS) * variance**0.5 / better
+    return share - reach, share + reach
+
+
 def batches(replications: int) -> Iterator[np.random.Generator]:
     """A generator of its own for every AT_ONCE test sets, so that more of them begin alike."""
     for number in range(replications // AT_ONCE):
@@ -167,6 +237,11 @@ def main(replications: int) -> None:
     means = [(one.label, coverage_of_means(one, replications)) for one in MEANS]
     print(f"Coverage of means, {replications} test sets a row")
     print(tabulate([{"population": label} | hits for label, hits in means], "keys", floatfmt=".3f"))
+    judged = [(one.truth.label, coverage_of_corrected(one, replications)) for one in JUDGED]
+    print("\nCoverage of means behind a judge's errors")
+    print(
+        tabulate([{"population": label} | hits for label, hits in judged], "keys", floatfmt=".3f")
+    )
     pairs = [(one.label, *coverage_of_pairs(one, replications)) for one in PAIRS]
     print("\nCoverage of differences")
     lines = [{"pair of cells": label} | hits for label, hits, _ in pairs]

@@ -1,6 +1,7 @@
 """Fine-tune the student on one cell's conversations with LoRA.
 
-Reads data/PIPELINE/SCENARIO/train.parquet, data/split/task.json and the student's base. Writes
+Reads data/PIPELINE/SCENARIO/train.parquet, data/split/task.json, the student's base and
+metrics/teacher.json: students of a teacher that scores too low itself are not trained. Writes
 models/adapters/SCENARIO-PIPELINE and reports/loss/SCENARIO-PIPELINE.csv. A killed run goes on from
 its last checkpoint in TFT_CACHE; cells whose conversations are the same share one training.
 
@@ -14,6 +15,7 @@ import click
 
 from tft.params import environment, load_params
 from tft.student.encode import encode
+from tft.student.gate import check_teacher
 from tft.student.template import load_tokenizer
 from tft.student.train import finetune_once
 from tft.tables import read_conversations, write_text
@@ -27,6 +29,7 @@ def main(scenario: str, pipeline: str) -> None:
     """See the module's docstring."""
     params = load_params()
     params.scenario(scenario)  # an unknown name fails before any reading
+    check_teacher(Path("metrics/teacher.json"), params.teacher, pipeline)
     student = params.students[params.student]
     cell = f"{scenario}-{pipeline}"
     conversations = read_conversations(Path("data") / pipeline / scenario / "train.parquet")

@@ -1,19 +1,19 @@
 """Give every predicted turn a verdict, good or bad, with its reason and the fact it rests on.
 
-Reads data/predictions/*.parquet, data/baselines/*.parquet, data/split/test.parquet and
-data/split/task.json. Writes data/verdicts/CELL.parquet for each of the cells predicted, and
-metrics/verdicts.json.
+Reads data/predictions/*.parquet, data/baselines/*.parquet, data/teacher/*.parquet,
+data/split/test.parquet and data/split/task.json. Writes data/verdicts/CELL.parquet for each of the
+cells predicted, and metrics/verdicts.json.
 
     python stages/judge.py
 """
 
-from collections import Counter
 from pathlib import Path
 
 import click
 
 from tft.errors import InputError
 from tft.evaluation.judge import judges_agreement
+from tft.evaluation.verdicts import count_verdicts, verdict_rows
 from tft.params import load_params
 from tft.roles import judge_for
 from tft.tables import VERDICTS, read_conversations, read_turns, write_json, write_rows
@@ -31,30 +31,18 @@ def main() -> None:
     if not predictions:
         raise InputError("data/predictions: no cell to judge; `dvc repro predict` makes them")
     cells, everything = {}, []
-    for path in [*sorted(Path("data/baselines").glob("*.parquet")), *predictions]:
+    others = [*Path("data/baselines").glob("*.parquet"), *Path("data/teacher").glob("*.parquet")]
+    for path in [*sorted(others), *predictions]:
         turns = read_turns(path, test)
         verdicts = judge(turns, task)
-        rows = [
-            {
-                "conversation": turn.conversation,
-                "turn": turn.index,
-                "judge": judged_by,
-                "good": verdict.good,
-                "reason": verdict.reason,
-                "evidence": verdict.evidence,
-            }
-            for turn, verdict in zip(turns, verdicts, strict=True)
-        ]
+        rows = verdict_rows(turns, verdicts, judged_by)
         write_rows(Path("data/verdicts") / path.name, VERDICTS, rows)
-        bad = Counter(one.reason.split(":")[0] for one in verdicts if one.good is False)
-        cells[path.stem] = {
-            "turns": len(turns),
-            "no_verdict": sum(verdict.good is None for verdict in verdicts),
-            "bad": dict(sorted(bad.items())),
-        }
+        counts = cells[path.stem] = count_verdicts(verdicts)
         everything += verdicts
-        listed = ", ".join(f"{reason} {number}" for reason, number in bad.most_common())
-        print(f"{path.stem}: {len(turns)} turns, {bad.total()} bad ({listed or 'none'})")
+        bad = counts["bad"]
+        often = sorted(bad, key=lambda reason: -bad[reason])
+        listed = ", ".join(f"{reason} {bad[reason]}" for reason in often)
+        print(f"{path.stem}: {len(turns)} turns, {sum(bad.values())} bad ({listed or 'none'})")
     summary = {"judged_by": judged_by, "judges": judges_agreement(everything), "cells": cells}
     write_json(Path("metrics/verdicts.json"), summary | usage())
 

@@ -1,9 +1,9 @@
 """Make the page to look at: tables, charts, and every turn with the training turns like it.
 
 Reads data/split/test.parquet, data/predictions/*.parquet, data/baselines/*.parquet,
-data/verdicts/*.parquet, data/PIPELINE/SCENARIO/train.parquet, reports/loss/*.csv and metrics/.
-Writes reports/index.html, which needs nothing beside it, and reports/delta.csv, which `dvc plots`
-draws.
+data/teacher/*.parquet, data/verdicts/*.parquet, data/PIPELINE/SCENARIO/train.parquet,
+reports/loss/*.csv and metrics/. Writes reports/index.html, which needs nothing beside it, and
+reports/delta.csv, which `dvc plots` draws.
 
     python stages/page.py
 """
@@ -20,7 +20,7 @@ from tft.evaluation.tool_calls import staged_tool_call
 from tft.params import load_params
 from tft.report.charts import delta_csv, delta_rows
 from tft.report.page import STEPS, Run, render_page
-from tft.report.table import BASELINES, both, cell_places, read_metrics
+from tft.report.table import LABELS, TEACHER, both, cell_places, read_metrics
 from tft.report.turns import Answer, Cell, browser
 from tft.tables import (
     VERDICTS,
@@ -35,13 +35,13 @@ from tft.tables import (
 def main() -> None:
     """See the module's docstring."""
     params = load_params()
-    places = cell_places(list(params.scenarios), params.pipelines)
+    places = cell_places(list(params.scenarios), params.pipelines, params.teacher.role == "llm")
     compared = list(params.scenarios) if both(params.pipelines) else []
     tests = read_conversations(Path("data/split/test.parquet"))
     cells, losses = {}, {}
     for cell, place in places.items():
         answers = read_answers(cell, tests)
-        if cell in BASELINES:
+        if cell in LABELS:
             cells[cell] = Cell(answers)
         else:
             folder = f"{place['pipeline']}/{place['scenario']}"
@@ -68,6 +68,7 @@ def main() -> None:
         },
         others=[
             read_metrics(Path("metrics/references.json"), "references"),
+            read_metrics(Path("metrics/teacher.json"), "teacher"),
             read_metrics(Path("metrics/verdicts.json"), "judge"),
         ],
         turns=browser(tests, cells),
@@ -79,8 +80,9 @@ def main() -> None:
 
 def read_answers(cell: str, tests: Sequence[Conversation]) -> list[Answer]:
     """A cell's predictions with their verdicts, in the order of the tests' turns."""
-    students = cell == "base" or cell not in BASELINES
-    path = Path("data") / ("predictions" if students else "baselines") / f"{cell}.parquet"
+    students = cell == "base" or cell not in LABELS
+    others = "teacher" if cell == TEACHER else "baselines"
+    path = Path("data") / ("predictions" if students else others) / f"{cell}.parquet"
     turns = read_turns(path, tests)
     verdict_path = Path("data/verdicts") / path.name
     rows = read_rows(verdict_path, VERDICTS)

@@ -24,7 +24,7 @@ def main() -> None:
     scenarios, pipelines = list(params.scenarios), params.pipelines
     cells = {
         name: read_metrics(Path("metrics/cells") / f"{name}.json", "score")
-        for name in cell_names(scenarios, pipelines)
+        for name in cell_names(scenarios, pipelines, params.teacher.role == "llm")
     }
     compared = scenarios if both(pipelines) else []
     comparison = read_metrics(Path("metrics/comparison.json"), "score", holds=compared)

@@ -1,7 +1,8 @@
 """Compare every predicted turn with its reference, sum up per cell, and compare tft with direct.
 
-Reads data/predictions/*.parquet, data/baselines/*.parquet, data/verdicts/*.parquet,
-data/split/test.parquet and data/split/task.json. Writes data/scores/CELL.parquet,
+Reads data/predictions/*.parquet, data/baselines/*.parquet, data/teacher/*.parquet,
+data/verdicts/*.parquet, data/split/test.parquet, data/split/task.json and metrics/judge.json (how
+often the judge errs: its scores are corrected by that). Writes data/scores/CELL.parquet,
 metrics/cells/CELL.json, metrics/breakdown/CELL.json (where the cell goes wrong; what of it is drawn
 goes to reports/confusion/CELL.csv and reports/curves/CELL.csv), and metrics/comparison.json, which
 is empty where not both pipelines are run.
@@ -15,7 +16,8 @@ import click
 
 from tft.errors import InputError
 from tft.evaluation.breakdown import breakdown, confusion_csv, curves_csv
-from tft.evaluation.summary import compare_pipelines, summarize
+from tft.evaluation.correction import read_measured
+from tft.evaluation.summary import compare_pipelines, correct, summarize
 from tft.evaluation.tool_calls import score
 from tft.params import load_params
 from tft.tables import (
@@ -43,8 +45,10 @@ def main() -> None:
         raise InputError(
             f"data/predictions: no {min(missing)}.parquet to score; `dvc repro predict` makes it"
         )
+    measured = read_measured(Path("metrics/judge.json"))
     scores, unjudged = {}, set()
-    for path in [*sorted(Path("data/baselines").glob("*.parquet")), *predictions]:
+    others = [*Path("data/baselines").glob("*.parquet"), *Path("data/teacher").glob("*.parquet")]
+    for path in [*sorted(others), *predictions]:
         cell = path.stem
         verdict_path = Path("data/verdicts") / path.name
         verdicts = {
@@ -65,11 +69,11 @@ def main() -> None:
             for turn in judged
         ]
         write_rows(Path("data/scores") / path.name, SCORES, rows)
-        judges = {row["judge"] for row in verdicts.values()}
+        judged_by = ", ".join(sorted({row["judge"] for row in verdicts.values()}))
         summary = {
-            "judged_by": ", ".join(sorted(judges)),
+            "judged_by": judged_by,
             "no_verdict": len(turns) - len(judged),
-            **summarize(rows),
+            **correct(summarize(rows), rows, judged_by, measured),
         }
         write_json(Path("metrics/cells") / f"{cell}.json", summary)
         details = breakdown(judged, rows)

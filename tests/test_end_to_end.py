@@ -107,7 +107,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.commit()
     ran = project.stages_run_by("dvc", "repro")
     single = {"fetch", "split", "references", "predict", "baselines", "judge", "score", "report"}
-    single.add("page")
+    single |= {"teacher", "page"}
     assert ran == single | {
         f"{stage}@{scenario}"
         for stage in ("traces", "filter", "relabel", "synthesize", "audit")

@@ -4,6 +4,7 @@
 import itertools
 import json
 import re
+import shutil
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -331,6 +332,7 @@ def test_turns_without_a_verdict_are_counted_and_not_scored(project):
         project(server, "kind", "stern", "vague")
         done = run_stage("judge")
         assert done.exit_code == 0, done.output
+    shutil.copy(ROOT / "metrics/judge.json", "metrics/judge.json")  # of another judge
     assert run_stage("score").exit_code == 0
 
     verdicts = read_rows(Path("data/verdicts/base.parquet"), VERDICTS)
@@ -345,6 +347,10 @@ def test_turns_without_a_verdict_are_counted_and_not_scored(project):
     assert [row["turn"] for row in read_rows(Path("data/scores/base.parquet"), SCORES)] == [1, 5]
     cell = json.loads(Path("metrics/cells/base.json").read_text())
     assert (cell["n"], cell["no_verdict"], cell["judge"]) == (2, 1, 1.0)
+    assert (cell["judge_corrected"], cell["judge_measured"]["judged_by"]) == (
+        None,
+        "rules judge v2",
+    )
 
 
 def published(folder: Path, *rows: tuple[str, float]) -> None:

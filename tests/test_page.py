@@ -65,11 +65,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A repository just before the page: tft orders what was asked, direct and the base do not."""
     root = tmp_path_factory.mktemp("page")
     content = YAML(typ="safe").load(ROOT / "params.yaml")
+    content["teacher"]["role"] = "llm"
     YAML().dump(content | {"pipelines": ["direct", "tft"]}, root / "params.yaml")
     with chdir(root):
         write_conversations(Path("data/split/test.parquet"), TESTS)
         write_task(Path("data/split/task.json"), TASK)
         write_predictions("base", [None, None, None, None])
+        write_predictions("teacher", ["Assam", "Coming.", "Assam", "Coming."], "teacher")
         for scenario in SCENARIOS:
             write_conversations(Path(f"data/direct/{scenario}/train.parquet"), [TRACE])
             write_conversations(Path(f"data/tft/{scenario}/train.parquet"), [MADE])
@@ -84,13 +86,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         asked = {"llm": {"filter@low_data": {"glm-5": used | {"refusals": {"cut off": 1}}}}}
         write_json(Path("metrics/filter/low_data.json"), CURATION["filter"] | asked)
         write_json(Path("metrics/references.json"), {})
+        write_json(Path("metrics/teacher.json"), {"role": "llm", "judge": 0.5})
+        shutil.copy(ROOT / "metrics/judge.json", "metrics/judge.json")
         for stage in ("baselines", "judge", "score", "page"):
             done = run_stage(stage)
             assert done.exit_code == 0, (stage, done.output, done.exception)
     yield root
 
 
-def write_predictions(cell: str, answers: list[str | None]) -> None:
+def write_predictions(cell: str, answers: list[str | None], folder: str = "predictions") -> None:
     """Orders and messages in turn; None is an answer without a call."""
     turns = [(one.id, index, call) for one in TESTS for index, call in one.turns()]
     rows = []
@@ -107,7 +111,7 @@ def write_predictions(cell: str, answers: list[str | None]) -> None:
                 "finish_reason": "stop",
             }
         )
-    write_rows(Path(f"data/predictions/{cell}.parquet"), PREDICTIONS, rows)
+    write_rows(Path(f"data/{folder}/{cell}.parquet"), PREDICTIONS, rows)
 
 
 class Page(HTMLParser):
@@ -191,6 +195,8 @@ def test_every_answer_has_its_verdict_and_what_was_trained_on(page: Page) -> Non
     }
     assert cells["noisy_labels-tft"]["answers"][0][5] == [[1.0, "tft-00001", 1]]
     assert cells["base"]["answers"][0][5] == []
+    assert cells["teacher"]["answers"][1][0] == [RESPOND, {"message": "Coming."}]
+    assert cells["teacher"]["pipeline"] == "(teacher)"
 
 
 def test_charts_hold_this_run_and_the_published_one(page: Page, project: Path) -> None:

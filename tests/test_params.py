@@ -63,6 +63,9 @@ def test_a_wrong_rate_is_an_error_that_names_its_key(
     [
         ("scenarios.low_data.traces", 0, "scenarios.low_data.traces: .*greater than or equal to 1"),
         ("scenarios.low_data.traces", 2.5, "scenarios.low_data.traces: .*integer"),
+        ("teacher.role", "rules", "teacher.role: .*'none' or 'llm'"),
+        ("teacher.model", "nobody", "teacher.model: 'nobody' is none of llm.models"),
+        ("teacher.min_score", 70, "teacher.min_score: .*less than or equal to 1"),
         ("relabel.temperature", 3, "relabel.temperature: .*less than or equal to 2"),
         ("scenarios.low_data.trace", 5, "scenarios.low_data.trace: Extra inputs"),
         ("scenarios.low_data.kind", "few", "scenarios.low_data: .*'baseline'"),

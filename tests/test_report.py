@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -93,6 +94,8 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_conversations(Path("data/split/test.parquet"), [TEST])
     write_task(Path("data/split/task.json"), TASK)
+    Path("metrics").mkdir()
+    shutil.copy(ROOT / "metrics/judge.json", "metrics/judge.json")
     for scenario in SCENARIOS:
         write_conversations(Path(f"data/direct/{scenario}/train.parquet"), [TRACE])
     for cell in STUDENTS:
@@ -154,11 +157,36 @@ def test_the_table_names_judge_student_and_corpus(project):
     # The test conversation has a service call and a message: talking hits one by its name, though
     # not by what it says; the policy that has no last call to copy starts with a message and then
     # repeats the call of before.
-    assert cells_in(talk)[:6] == ["(always respond)", "", "0.000", "0.500", "0.500", "0.000"]
-    assert cells_in(copy)[:5] == ["(copy last call)", "", "0.000", "0.250", "0.000"]
+    # Of the judge's rate of 0.5 the measured sensitivity of 111/113 and specificity of 37/42 leave
+    # (0.5 + 37/42 - 1) / (111/113 + 37/42 - 1) = 0.441; one conversation has no interval.
+    assert cells_in(talk)[:6] == ["(always respond)", "", "0.000", "0.000", "0.500", "0.500"]
+    assert cells_in(copy)[:6] == ["(copy last call)", "", "0.000", "0.000", "0.250", "0.000"]
     assert cells_in(baseline) == [
-        "baseline", "direct", "0.500", "0.500", "0.500", "0.000", "2", "0", "0.864",
+        "baseline", "direct", "0.500", "0.441", "0.500", "0.500", "0.000", "2", "0", "0.864",
     ]  # fmt: skip
+
+
+def test_the_table_says_what_corrected_scores_rest_on_or_why_there_are_none(project):
+    printed = run_to_table()
+    assert "against 155 published verdicts on students (sensitivity 0.982, specificity 0.881)" in (
+        printed
+    )
+    measured = json.loads(Path("metrics/judge.json").read_text())
+    for change, told in (
+        ({"judged_by": "LLM judge v1 (m)"}, "metrics/judge.json measured LLM judge v1 (m); `make"),
+        ({"both_bad": 0}, "it errs by chance"),
+    ):
+        Path("metrics/judge.json").write_text(json.dumps(measured | change))
+        assert run_stage("score").exit_code == 0
+        cell = json.loads(Path("metrics/cells/base.json").read_text())
+        assert (cell["judge"], cell["judge_corrected"]) == (0.5, None)
+        printed = run_stage("report").output
+        assert told in printed
+        assert "judge, corrected" not in printed
+        (head, *_, row) = [line for line in printed.splitlines() if line.startswith("|")]
+        assert len(cells_in(head)) == len(cells_in(row)) == 9
+    Path("metrics/judge.json").unlink()
+    assert "metrics/judge.json: not what `make calibrate` writes" in run_stage("score").output
 
 
 def cells_in(row: str) -> list[str]:
@@ -216,7 +244,10 @@ def test_verdicts_of_other_turns_are_refused(project):
 
 def cells_of_both() -> dict:
     metrics = {
-        "intervals": {"judge": [0.1, 0.9]}, "staged_tool_call": 0.5, "name_accuracy": 0.9, "n": 10,
+        "intervals": {"judge": [0.1, 0.9], "judge_corrected": None}, "judge_corrected": 0.2,
+        "judge_measured": {"judged_by": "rules judge v1", "n": 9, "sensitivity": 1.0,
+                           "specificity": 0.9},
+        "staged_tool_call": 0.5, "name_accuracy": 0.9, "n": 10,
         "parse_failures": 1, "service_call_exact": None, "judged_by": "rules judge v1",
     }  # fmt: skip
     cells = {name: {**metrics, "judge": 0.1} for name in BASELINES}

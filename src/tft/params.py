@@ -270,6 +270,16 @@ class Synthesize(Section):
     validation: Validation
 
 
+class Teacher(Section):
+    """Who answers held-out turns as the students' teacher, and how well it must to have any."""
+
+    role: Literal["none", "llm"]
+    model: str
+    max_tokens: Count
+    min_score: Fraction
+    train_anyway: bool
+
+
 class Contamination(Section):
     """How alike a training and a test conversation may be."""
 
@@ -346,6 +356,7 @@ class Params(Section):
     filter: Filter
     relabel: Relabel
     synthesize: Synthesize
+    teacher: Teacher
     contamination: Contamination
     pretrain: Pretrain
     predict: Predict
@@ -380,6 +391,7 @@ class Params(Section):
             *(("relabel.committee", member) for member in self.relabel.committee),
             ("relabel.arbiter", self.relabel.arbiter),
             ("synthesize.model", self.synthesize.model),
+            ("teacher.model", self.teacher.model),
             *(("judge.models", member) for member in self.judge.models),
         ):
             if model not in self.llm.models:

@@ -20,6 +20,7 @@ from tft.curation.synthesize import synthesize as generate_by_llm
 from tft.errors import InputError
 from tft.evaluation.judge import VERSION as LLM_JUDGE_VERSION
 from tft.evaluation.judge import judge as judge_by_llm
+from tft.evaluation.teacher import answer_turns
 from tft.llm import Connection, connect
 from tft.params import (
     Baseline,
@@ -199,6 +200,26 @@ def synthesizer_for(params: Params, stage: str) -> tuple[Synthesizer, Usage]:
             )
             # A language model reads what is in the plans, nothing else of the traces.
             return lambda seeds, context, task: partial(generate, task=task), usage
+
+
+AnswerTurns = Callable[[Sequence[Conversation], Task], list[dict[str, Any]]]
+
+
+def teacher_for(params: Params, stage: str) -> tuple[AnswerTurns | None, Usage]:
+    """The teacher that answers turns itself, if there is one; `stage` names its requests."""
+    match params.teacher.role:
+        case "none":
+            return None, dict
+        case "llm":
+            chat, usage = language_models(params)
+            role = partial(
+                answer_turns,
+                chat=chat,
+                model=params.teacher.model,
+                max_tokens=params.teacher.max_tokens,
+                stage=stage,
+            )
+            return role, usage
 
 
 def language_models(params: Params) -> tuple[Connection, Usage]:

@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from tft.errors import InputError
+from tft.evaluation.correction import Measured, corrected_estimate
 from tft.evaluation.uncertainty import compare, estimate, holm
 from tft.task import RESPOND
 
@@ -47,6 +48,22 @@ def summarize(scores: Rows) -> dict[str, Any]:
         "intervals": {key: _rounded(one.interval) for key, one in estimates.items()},
         "tools": {tool: _means([row for row in scores if row["tool"] == tool]) for tool in tools},
     }
+
+
+def correct(
+    summary: Mapping[str, Any], scores: Rows, judged_by: str, measured: Measured
+) -> dict[str, Any]:
+    """A cell's summary with `judge_corrected`, its interval, and `judge_measured`: their ground.
+
+    See `correction.corrected_estimate` for where they are null.
+    """
+    conversations = len({row["conversation"] for row in scores})
+    share, interval = corrected_estimate(
+        estimate(scores, "judge"), conversations, judged_by, measured
+    )
+    intervals = summary["intervals"] | {"judge_corrected": _rounded(interval)}
+    corrected = {"judge_corrected": _rounded(share), "judge_measured": measured.summary()}
+    return {**summary, **corrected, "intervals": intervals}
 
 
 def compare_pipelines(

@@ -107,7 +107,7 @@ def mean_interval(mean: ArrayLike, error: ArrayLike, conversations: int) -> tupl
     """
     mean = np.asarray(mean)
     with np.errstate(divide="ignore", invalid="ignore"):
-        reach = _quantile(conversations) * np.asarray(error) / (mean * (1 - mean))
+        reach = quantile(conversations) * np.asarray(error) / (mean * (1 - mean))
         return expit(logit(mean) - reach), expit(logit(mean) + reach)
 
 
@@ -115,7 +115,7 @@ def difference_interval(
     difference: ArrayLike, error: ArrayLike, conversations: int
 ) -> tuple[Array, Array]:
     """(low, high) of a difference of means: Student's t."""
-    reach = _quantile(conversations) * np.asarray(error)
+    reach = quantile(conversations) * np.asarray(error)
     return np.asarray(difference) - reach, np.asarray(difference) + reach
 
 
@@ -138,7 +138,8 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in np.minimum(corrected, 1)]
 
 
-def _quantile(conversations: int) -> float:
+def quantile(conversations: int) -> float:
+    """Of Student's t, by which a standard error becomes half an interval."""
     return float(t.ppf((1 + LEVEL) / 2, conversations - 1))
 
 

@@ -11,11 +11,14 @@ from markupsafe import Markup
 
 from tft.report import charts
 from tft.report.table import (
-    BASELINES,
+    CORRECTED,
     INTERVALS,
+    LABELS,
+    TEACHER,
     Cells,
     Comparison,
     Sheet,
+    about_correction,
     about_p,
     both,
     cell_places,
@@ -30,6 +33,7 @@ HERE = Path(__file__).parent
 # What the turns behind a column of the table have in common, in the browser's filters.
 NARROWED = {
     "judge": {},
+    CORRECTED: {},
     "staged tool call": {},
     "name accuracy": {},
     "service call exact": {"tool": "service"},
@@ -84,17 +88,18 @@ def render_page(run: Run) -> str:
     # `tojson` writes every "<" as \u003c, so that no text can end the script that holds it.
     jinja.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     scenarios = list(run.kinds)
-    places = cell_places(scenarios, run.pipelines)
+    places = cell_places(scenarios, run.pipelines, TEACHER in run.cells)
     of_scenarios = [metrics for step in run.curation.values() for metrics in step.values()]
     return jinja.get_template("page.html").render(
         title=title(run.cells, run.corpus, run.student),
         intervals=INTERVALS,
+        about_correction=about_correction(run.cells),
         about_p=about_p(len(scenarios)),
         comparison=_linked_comparison(run) if both(run.pipelines) else None,
         cells=_linked_cells(run, places),
         places=places,
-        labels=BASELINES,
-        first=next(cell for cell in places if cell not in BASELINES),
+        labels=LABELS,
+        first=next(cell for cell in places if cell not in LABELS),
         charts={name: chart.to_dict() for name, chart in _charts(run, places).items()},
         curation=_curation_sheet(run.curation, scenarios),
         reasons=_reasons(run.curation, scenarios),
@@ -142,7 +147,7 @@ def _linked_comparison(run: Run) -> LinkedSheet:
 
 def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
     """By the names of their places in the page."""
-    names = [*run.pipelines, *BASELINES.values()]
+    names = [*run.pipelines, *LABELS.values()]
 
     def of_cells(rows: Callable[[Mapping[str, Any]], charts.Rows]) -> charts.Rows:
         return charts.cell_rows(places, {cell: rows(run.breakdown[cell]) for cell in places})

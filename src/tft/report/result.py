@@ -44,7 +44,9 @@ def keep_result(name: str, root: Path) -> Path:
     flat.append(root / "metrics" / "comparison.json")
     cells = [
         root / "metrics" / "cells" / f"{cell}.json"
-        for cell in cell_names(list(params.scenarios), params.pipelines)
+        for cell in cell_names(
+            list(params.scenarios), params.pipelines, params.teacher.role == "llm"
+        )
     ]
     page = root / "reports" / TABLE
     for path in [*flat, *cells, page]:

@@ -16,6 +16,9 @@ BASELINES = {
     "base": "(untuned student)",
 }
 """Cells of no scenario and pipeline, and how their rows are called: what a score is worth."""
+TEACHER = "teacher"
+LABELS = BASELINES | {TEACHER: "(teacher)"}
+"""With the teacher, which is there where `teacher.role` names one."""
 UNTRAINED = "(no training)"
 """In place of the baselines' scenario."""
 
@@ -38,8 +41,10 @@ INTERVALS = (
 EVERY_CELL = "## Every cell"
 """Where the page goes into details, which README.md leaves to results/."""
 
+CORRECTED = "judge, corrected"
 COLUMNS = (
     "judge",
+    CORRECTED,
     "staged tool call",
     "name accuracy",
     "service call exact",
@@ -55,7 +60,9 @@ Sheet = tuple[list[str], list[list[str]]]
 """Head and rows of a table, as they are read."""
 
 
-def cell_places(scenarios: Sequence[str], pipelines: Sequence[str]) -> dict[str, dict[str, str]]:
+def cell_places(
+    scenarios: Sequence[str], pipelines: Sequence[str], teacher: bool = False
+) -> dict[str, dict[str, str]]:
     """{cell: {scenario, pipeline}}: the baselines, then the trained, in the order of params."""
     trained = {
         f"{scenario}-{pipeline}": {"scenario": scenario, "pipeline": pipeline}
@@ -63,14 +70,17 @@ def cell_places(scenarios: Sequence[str], pipelines: Sequence[str]) -> dict[str,
         for pipeline in pipelines
     }
     untrained = {
-        name: {"scenario": UNTRAINED, "pipeline": label} for name, label in BASELINES.items()
+        name: {"scenario": UNTRAINED, "pipeline": label}
+        for name, label in (LABELS if teacher else BASELINES).items()
     }
     return untrained | trained
 
 
-def cell_names(scenarios: Sequence[str], pipelines: Sequence[str]) -> list[str]:
+def cell_names(
+    scenarios: Sequence[str], pipelines: Sequence[str], teacher: bool = False
+) -> list[str]:
     """The baselines' cells, then one per scenario and pipeline, in the order of params."""
-    return list(cell_places(scenarios, pipelines))
+    return list(cell_places(scenarios, pipelines, teacher))
 
 
 def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> dict[str, Any]:
@@ -119,6 +129,7 @@ def render(
         f"# {title(cells, corpus, student)}",
         "",
         INTERVALS,
+        about_correction(cells),
         f"No training conversation is more than {closest:.3f} like a test conversation.",
         "",
     ]
@@ -155,6 +166,30 @@ def about_p(comparisons: int) -> str:
     )
 
 
+def about_correction(cells: Cells) -> str:
+    """What the corrected scores rest on, or why there are none."""
+    cell = next(iter(cells.values()))
+    measured = cell["judge_measured"]
+    if measured["judged_by"] != cell["judged_by"]:
+        return (
+            f"No scores corrected for the judge's errors: metrics/judge.json measured "
+            f"{measured['judged_by']}; `make calibrate` measures the one that judged here."
+        )
+    if not _is_corrected(cells):
+        return (
+            "No scores corrected for the judge's errors: by metrics/judge.json it errs by chance."
+        )
+    return (
+        f"Corrected: as if the judge erred here as against {measured['n']} published verdicts on "
+        f"students (sensitivity {_score(measured['sensitivity'])}, specificity "
+        f"{_score(measured['specificity'])}); the interval counts in how few these are."
+    )
+
+
+def _is_corrected(cells: Cells) -> bool:
+    return any(cell["judge_corrected"] is not None for cell in cells.values())
+
+
 def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
     """TFT against Direct, a row a scenario, in the order of `kinds`."""
     head = ["judge", "TFT", "Direct", "difference", "p"]
@@ -180,13 +215,19 @@ def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
 
 
 def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]) -> Sheet:
-    """A row a cell, in the order of `cell_names`."""
+    """A row a cell, in the order of `cell_names`; no corrected scores where there are none."""
     head = ["scenario", "pipeline", *COLUMNS, "judge, published"]
-    rows = [[label, "", *_numbers(cells[name]), ""] for name, label in BASELINES.items()]
+    rows = [
+        [label, "", *_numbers(cells[name]), ""] for name, label in LABELS.items() if name in cells
+    ]
     for scenario, kind in kinds.items():
         for pipeline in pipelines:
             published = _score(PUBLISHED.get(kind, {}).get(pipeline))
             rows.append([scenario, pipeline, *_numbers(cells[f"{scenario}-{pipeline}"]), published])
+    if not _is_corrected(cells):
+        place = head.index(CORRECTED)
+        for row in (head, *rows):
+            del row[place]
     return head, rows
 
 
@@ -195,6 +236,7 @@ def _numbers(cell: Mapping[str, Any]) -> list[str]:
     intervals = cell["intervals"]
     return [
         _score(cell["judge"]) + _interval(intervals["judge"]),
+        _score(cell["judge_corrected"]) + _interval(intervals["judge_corrected"]),
         _score(cell["staged_tool_call"]),
         _score(cell["name_accuracy"]),
         _score(cell["service_call_exact"]) + _interval(intervals.get("service_call_exact")),

@@ -74,7 +74,7 @@ def write_student_card(
     student = params.students[params.student]
     turns = sum(len(list(one.turns())) for one in conversations)
     settings = {**student.train.model_dump(), **student.lora.model_dump()}
-    scores = [key for key in metrics["standard_errors"] if metrics[key] is not None]
+    scores = [key for key in metrics["intervals"] if metrics[key] is not None]
     sections = [
         _filled(
             f"`{student.base}`, LoRA-tuned to answer every turn with one tool call. `adapter/` "
@@ -94,12 +94,13 @@ def write_student_card(
         "## Scores",
         _filled(
             f"On {metrics['n']} held-out turns, decoded greedily; judged by "
-            f"{metrics['judged_by']}; {metrics['parse_failures']} answers held no call. Standard "
-            "errors are over conversations. The scores are defined in src/tft/evaluation."
+            f"{metrics['judged_by']}; {metrics['parse_failures']} answers held no call. Intervals "
+            "are over conversations, whose turns may err together; there is none where all score "
+            f"the same. {_correction(metrics)}The scores are defined in src/tft/evaluation."
         ),
         _table(
-            ["score", "mean", "standard error"],
-            [(key, metrics[key], metrics["standard_errors"][key]) for key in scores],
+            ["score", "mean", "95 % interval"],
+            [(key, f"{metrics[key]:.3f}", _interval(metrics["intervals"][key])) for key in scores],
         ),
         "## Tools",
         _table(
@@ -134,13 +135,28 @@ def write_student_card(
                 dataset_type=params.corpus,
                 dataset_name=f"held-out turns of corpus {params.corpus}",
                 metric_type=key,
-                metric_name=f"{key} ({metrics['judged_by']})" if key == "judge" else key,
+                metric_name=f"{key} ({metrics['judged_by']})" if "judge" in key else key,
                 metric_value=metrics[key],
             )
             for key in scores
         ],
     )
     _write(folder, data, f"TFT student {name}", sections)
+
+
+def _correction(metrics: Mapping[str, Any]) -> str:
+    if metrics["judge_corrected"] is None:
+        return ""
+    measured = metrics["judge_measured"]
+    return (
+        f"`judge_corrected`: as if the judge erred here as against {measured['n']} published "
+        f"verdicts on students (sensitivity {measured['sensitivity']:.3f}, specificity "
+        f"{measured['specificity']:.3f}). "
+    )
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return "" if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
 
 
 def _filled(text: str) -> str:

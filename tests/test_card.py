@@ -1,0 +1,71 @@
+"""The model card of a student: the numbers of its own run, as people and the Hub read them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from huggingface_hub import ModelCard
+
+from tft.conversation import Conversation, Tool, assistant, user
+from tft.evaluation.correction import Measured, read_measured
+from tft.evaluation.summary import correct, summarize
+from tft.params import load_params
+from tft.student.card import write_student_card
+from tft.task import RESPOND, Task
+
+MEASURED = read_measured(ROOT / "metrics/judge.json")
+TASK = Task("serve tea", (Tool(RESPOND, "Talk", {"properties": {"message": {}}}),), "be kind")
+TRAINING = [Conversation("c", "teas", (user("Hello"), assistant(RESPOND, {"message": "Hi"})))]
+
+
+def metrics(judged_by: str, measured: Measured) -> dict[str, Any]:
+    """Of 6 conversations of 4 messages, one more of which is good from each to the next."""
+    same = {"staged_tool_call": 1.0, "binary_tool_call": 0.0, "tool_call_equivalence": 0.0,
+            "rouge": 0.5, "name_accuracy": 1.0}  # fmt: skip
+    rows = [
+        {"conversation": f"c{number}", "turn": turn, "tool": RESPOND, "parse_failure": False,
+         "judge": float(turn < number), **same}
+        for number in range(6) for turn in range(4)
+    ]  # fmt: skip
+    summary = {"judged_by": judged_by, **correct(summarize(rows), rows, judged_by, measured)}
+    return json.loads(json.dumps(summary))
+
+
+def card(folder: Path, cell: dict[str, Any]) -> ModelCard:
+    params, losses = load_params(ROOT / "params.yaml"), {"train": 1.5}
+    write_student_card(folder, ("low_data", "tft"), params, TASK, TRAINING, losses, cell)
+    return ModelCard((folder / "README.md").read_text(encoding="utf-8"))
+
+
+def rows_of(text: str) -> dict[str, list[str]]:
+    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return {name.strip(): [one.strip() for one in rest] for name, *rest in lines}
+
+
+def test_scores_have_intervals_and_the_correction_its_ground(tmp_path: Path) -> None:
+    cell = metrics(MEASURED.judged_by, MEASURED)
+    made = card(tmp_path, cell)
+    table = rows_of(made.text)
+    assert table["score"] == ["mean", "95 % interval"]
+    low, high = cell["intervals"]["judge"]
+    assert table["judge"] == ["0.583", f"{low:.3f} to {high:.3f}"]
+    assert low < 14 / 24 < high
+    low, high = cell["intervals"]["judge_corrected"]
+    share = cell["judge_corrected"]
+    assert table["judge_corrected"] == [f"{share:.3f}", f"{low:.3f} to {high:.3f}"]
+    assert table["name_accuracy"] == ["1.000", ""]  # no conversation differs from another
+    assert "service_call_exact" not in table  # there is no such turn
+    told = " ".join(made.text.split())
+    assert "against 155 published verdicts on students (sensitivity 0.982, specificity" in told
+
+    named = {result.metric_type: result for result in made.data.eval_results}
+    assert named["judge"].metric_name == "judge (rules judge v2)"
+    assert named["judge_corrected"].metric_value == pytest.approx(share)
+
+
+def test_an_unmeasured_judge_s_scores_stand_alone(tmp_path: Path) -> None:
+    made = card(tmp_path, metrics("LLM judge v1 (m)", MEASURED))
+    assert "judge" in rows_of(made.text)
+    assert "judge_corrected" not in made.content
