@@ -269,7 +269,7 @@ def test_two_pipelines_are_compared():
     }
     page = render(cells, comparison, 0.9, kinds, ["direct", "tft"], corpus="teas", student="tiny")
     assert "corrected for 2 comparisons" in page
-    table, heading, cells_table = page.split("\n\n")[3:6]
+    table, heading, _, cells_table = page.split("\n\n")[3:7]
     assert heading == "## Every cell"
     assert cells_in(table.splitlines()[3]) == [
         "late", "0.650", "0.700", "-0.050 [-0.090, -0.010]", "0.020", "0.852", "0.649", "+0.203",

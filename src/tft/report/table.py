@@ -129,13 +129,13 @@ def render(
         f"# {title(cells, corpus, student)}",
         "",
         INTERVALS,
-        about_correction(cells),
         f"No training conversation is more than {closest:.3f} like a test conversation.",
         "",
     ]
     if both(pipelines):
         lines += [about_p(len(kinds)), "", _markdown(*comparison_sheet(comparison, kinds)), ""]
-    lines += [EVERY_CELL, "", _markdown(*cells_sheet(cells, kinds, pipelines))]
+    lines += [EVERY_CELL, "", about_correction(cells), ""]
+    lines.append(_markdown(*cells_sheet(cells, kinds, pipelines)))
     return "\n".join(lines) + "\n"
 
 
