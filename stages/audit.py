@@ -16,6 +16,7 @@ from tft.evaluation.audit import audit
 from tft.params import load_params
 from tft.roles import truth_for
 from tft.tables import DECISIONS, RELEVANCE, read_conversations, read_rows, write_json
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -45,4 +46,4 @@ def main(scenario: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

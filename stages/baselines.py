@@ -15,6 +15,7 @@ from tft.conversation import render_call
 from tft.evaluation.baselines import baselines
 from tft.params import load_params
 from tft.tables import PREDICTIONS, read_conversations, write_rows
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -45,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

@@ -20,6 +20,7 @@ from tft.params import environment, load_params
 from tft.roles import judge_for
 from tft.tables import write_json
 from tft.task import parse_task
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -71,4 +72,4 @@ def main(show: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

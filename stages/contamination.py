@@ -16,6 +16,7 @@ from tft.errors import InputError
 from tft.evaluation.contamination import closest, overlap, without_calls
 from tft.params import load_params
 from tft.tables import read_conversations, write_json
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -52,4 +53,4 @@ def main(pipeline: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

@@ -18,6 +18,7 @@ from tft.params import load_params
 from tft.roles import load_corpus
 from tft.tables import write_json, write_rows
 from tft.task import write_task
+from tft.timing import timed
 
 CORPUS = Path("data/corpus")
 
@@ -36,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

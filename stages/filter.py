@@ -23,6 +23,7 @@ from tft.tables import (
     write_rows,
 )
 from tft.task import read_task
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -60,4 +61,4 @@ def main(scenario: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

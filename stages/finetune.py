@@ -20,6 +20,7 @@ from tft.student.template import load_tokenizer
 from tft.student.train import finetune_once
 from tft.tables import read_conversations, write_text
 from tft.task import read_task
+from tft.timing import TIMES, note
 
 
 @click.command(help=__doc__)
@@ -40,7 +41,16 @@ def main(scenario: str, pipeline: str) -> None:
     print(f"{cell}: {len(encoded)} conversations, {tokens:,} tokens, nothing truncated")
 
     cache = Path(environment("TFT_CACHE", ".cache")) / "finetune"
+    known = set(cache.glob("*/result"))
     trained = finetune_once(encoded, student, tokenizer, cache)
+    # The time stays beside what it was needed for: taken from the cache a training takes none.
+    times = trained.with_name("time.json")
+    if trained not in known:
+        note(times)
+    TIMES.mkdir(parents=True, exist_ok=True)
+    (TIMES / f"finetune@{cell}.json").unlink(missing_ok=True)
+    if times.exists():
+        shutil.copy(times, TIMES / f"finetune@{cell}.json")
     shutil.copytree(trained / "adapter", Path("models/adapters") / cell, dirs_exist_ok=True)
     loss = (trained / "loss.csv").read_text(encoding="utf-8")
     write_text(Path("reports/loss") / f"{cell}.csv", loss)

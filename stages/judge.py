@@ -18,6 +18,7 @@ from tft.params import load_params
 from tft.roles import judge_for
 from tft.tables import VERDICTS, read_conversations, read_turns, write_json, write_rows
 from tft.task import read_task
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -48,4 +49,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

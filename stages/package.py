@@ -19,6 +19,7 @@ from tft.student.card import write_student_card
 from tft.student.checkpoint import merge
 from tft.tables import read_conversations
 from tft.task import read_task, write_task
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -42,4 +43,4 @@ def main(scenario: str, pipeline: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

@@ -2,8 +2,9 @@
 
 Reads data/split/test.parquet, data/predictions/*.parquet, data/baselines/*.parquet,
 data/teacher/*.parquet, data/verdicts/*.parquet, data/PIPELINE/SCENARIO/train.parquet,
-reports/loss/*.csv and metrics/. Writes reports/index.html, which needs nothing beside it, and
-reports/delta.csv, which `dvc plots` draws.
+reports/loss/*.csv, metrics/, and reports/times/*.json where stages left any. Writes
+reports/index.html, which needs nothing beside it, reports/delta.csv, which `dvc plots` draws, and
+metrics/times.json.
 
     python stages/page.py
 """
@@ -27,8 +28,10 @@ from tft.tables import (
     read_conversations,
     read_rows,
     read_turns,
+    write_json,
     write_text,
 )
+from tft.timing import read_times, timed
 
 
 @click.command(help=__doc__)
@@ -48,6 +51,7 @@ def main() -> None:
             training = read_conversations(Path("data") / folder / "train.parquet")
             cells[cell] = Cell(answers, folder, training)
             losses[cell] = read_loss(Path("reports/loss") / f"{cell}.csv")
+    references = read_metrics(Path("metrics/references.json"), "references")
     run = Run(
         corpus=params.corpus,
         student=params.student,
@@ -67,14 +71,16 @@ def main() -> None:
             for step in STEPS
         },
         others=[
-            read_metrics(Path("metrics/references.json"), "references"),
+            *(references.get(role, {}) for role in ("filter", "relabel")),
             read_metrics(Path("metrics/teacher.json"), "teacher"),
             read_metrics(Path("metrics/verdicts.json"), "judge"),
         ],
+        times=read_times([*params.scenarios, *params.pipelines, *places]),
         turns=browser(tests, cells),
     )
     write_text(Path("reports/index.html"), render_page(run))
     write_text(Path("reports/delta.csv"), delta_csv(delta_rows(run.comparison, run.kinds)))
+    write_json(Path("metrics/times.json"), run.times)
     print("reports/index.html: open it in a browser")
 
 
@@ -109,4 +115,4 @@ def read_loss(path: Path) -> list[dict[str, str | float]]:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

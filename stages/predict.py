@@ -17,6 +17,7 @@ from tft.student.predict import predict, prompts
 from tft.student.template import load_tokenizer
 from tft.tables import PREDICTIONS, read_conversations, write_rows
 from tft.task import read_task
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -43,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

@@ -19,6 +19,7 @@ from tft.corpus.vary import slot_values, vary
 from tft.params import environment, load_params
 from tft.student.card import write_base_card
 from tft.student.pretrain import pretrain
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -47,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

@@ -27,6 +27,7 @@ from tft.tables import (
     write_rows,
 )
 from tft.task import read_task
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -74,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

@@ -24,6 +24,7 @@ from tft.tables import (
     write_rows,
 )
 from tft.task import read_task
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -59,4 +60,4 @@ def main(scenario: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

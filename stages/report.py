@@ -15,6 +15,7 @@ import click
 from tft.params import load_params
 from tft.report.table import both, cell_names, deltas, judge_scores, read_metrics, render
 from tft.tables import write_json, write_text
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -53,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

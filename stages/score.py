@@ -31,6 +31,7 @@ from tft.tables import (
     write_text,
 )
 from tft.task import read_task
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -91,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

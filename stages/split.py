@@ -14,6 +14,7 @@ from tft.params import load_params
 from tft.roles import split_corpus
 from tft.tables import read_conversations, write_conversations
 from tft.task import read_task, write_task
+from tft.timing import timed
 
 CORPUS = Path("data/corpus")
 SPLIT = Path("data/split")
@@ -31,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

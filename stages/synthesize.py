@@ -34,6 +34,7 @@ from tft.tables import (
     write_rows,
 )
 from tft.task import read_task
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -105,4 +106,4 @@ def row(draft: Draft, reason: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

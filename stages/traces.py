@@ -14,6 +14,7 @@ import click
 from tft.params import load_params
 from tft.roles import make_traces
 from tft.tables import read_conversations, write_conversations
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -33,4 +34,4 @@ def main(scenario: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)

@@ -59,6 +59,9 @@ CURATION = {
     },
 }
 
+CHARTS = 7  # all there are
+TIMES = {"split": 30, "finetune@low_data-tft": 90, "finetune@low_data-direct": 120, "traces@old": 9}
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -85,7 +88,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         used = {"requests": 3, "prompt_tokens": 1200, "completion_tokens": 45, "cost": 0.5}
         asked = {"llm": {"filter@low_data": {"glm-5": used | {"refusals": {"cut off": 1}}}}}
         write_json(Path("metrics/filter/low_data.json"), CURATION["filter"] | asked)
-        write_json(Path("metrics/references.json"), {})
+        asked = {"llm": {"references": {"glm-5": used | {"cost": None, "refusals": {}}}}}
+        write_json(Path("metrics/references.json"), {"filter": asked})
+        for name, seconds in TIMES.items():
+            noted = {"seconds": seconds, "measured": f"2026-11-25T16:{seconds % 60:02}"}
+            write_json(Path(f"reports/times/{name}.json"), noted)
         write_json(Path("metrics/teacher.json"), {"role": "llm", "judge": 0.5})
         shutil.copy(ROOT / "metrics/judge.json", "metrics/judge.json")
         for stage in ("baselines", "judge", "score", "page"):
@@ -201,7 +208,8 @@ def test_every_answer_has_its_verdict_and_what_was_trained_on(page: Page) -> Non
 
 def test_charts_hold_this_run_and_the_published_one(page: Page, project: Path) -> None:
     specs = page.script("charts")
-    assert set(specs) == {"delta", "confusion", "arguments", "by-turn", "by-length", "loss"}
+    drawn = {"delta", "confusion", "arguments", "by-turn", "by-length", "loss", "times"}
+    assert set(specs) == drawn
     rows = specs["delta"]["layer"][-1]["data"]["values"]
     assert len(rows) == 2 * len(SCENARIOS)
     assert rows[1] == {
@@ -233,6 +241,23 @@ def test_curation_and_costs_are_told(page: Page) -> None:
     assert "baseline | 9 | 8 | 7 | 2 | 5 | 3 | 0.500 | 0.750" in told
     assert "as logged | 20 | valid | 3 | torn | 2" in told
     assert "filter@low_data | glm-5 | 3 | 1,200 | 45 | 1 | 0.50" in told
+    assert "references | glm-5 | 3 | 1,200 | 45 | 0" in told
+
+
+def test_times_are_told_by_stage_and_only_of_what_runs_here(page: Page, project: Path) -> None:
+    told = " | ".join(page.texts["td"])
+    assert (
+        "finetune | 2 | 3.5 | 2.0 | 2026-11-25 16:00 to 2026-11-25 16:30 | split | 1 | 0.5" in told
+    )
+    assert "traces" not in told  # of a scenario that is not run
+    bars = page.script("charts")["times"]["data"]["values"]
+    assert [(bar["stage"], bar["item"], bar["minutes"]) for bar in bars] == [
+        ("finetune", "low_data-direct", 2.0), ("finetune", "low_data-tft", 1.5), ("split", "", 0.5),
+    ]  # fmt: skip
+    kept = json.loads((project / "metrics/times.json").read_text())
+    assert {name: one["seconds"] for name, one in kept.items()} == {
+        name: seconds for name, seconds in TIMES.items() if name != "traces@old"
+    }
 
 
 def test_made_again_it_is_the_same_and_what_is_missing_is_named(project: Path) -> None:
@@ -303,7 +328,7 @@ def opened(chromium: webdriver.Chrome, project: Path) -> webdriver.Chrome:
     chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     chromium.get("about:blank")
     chromium.get((project / "reports/index.html").as_uri())
-    wait(chromium, lambda: len(chromium.find_elements(By.CSS_SELECTOR, "figure svg")) == 6)
+    wait(chromium, lambda: len(chromium.find_elements(By.CSS_SELECTOR, "figure svg")) == CHARTS)
     return chromium
 
 
@@ -403,7 +428,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(opened: webdriver.Chrome) -
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
     opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     opened.refresh()
-    wait(opened, lambda: len(opened.find_elements(By.CSS_SELECTOR, "figure svg")) == 6)
+    wait(opened, lambda: len(opened.find_elements(By.CSS_SELECTOR, "figure svg")) == CHARTS)
     opened.find_element(By.CSS_SELECTOR, "#list .turn summary").click()
     wait(opened, lambda: opened.find_elements(By.CSS_SELECTOR, "#list .body"))
     assert opened.execute_script("return document.documentElement.scrollWidth") <= 390

@@ -147,6 +147,17 @@ def test_a_good_teacher_s_students_are_trained(project: Project) -> None:
     assert done.exit_code == 0, (done.output, done.exception)
     assert trained("tft")
 
+    # Trained once, it is timed once: what comes from the cache keeps the time of its training.
+    noted = Path("reports/times/finetune@low_data-tft.json")
+    first = noted.read_text()
+    noted.write_text("{}")
+    assert "taken from the cache" in run_stage("finetune", "low_data", "tft").output
+    assert noted.read_text() == first
+    (beside,) = Path("cache/finetune").glob("*/time.json")
+    beside.unlink()  # of a training before times were noted
+    assert run_stage("finetune", "low_data", "tft").exit_code == 0
+    assert not noted.exists()
+
 
 def test_a_bad_teacher_s_students_are_not_unless_told_so(project: Project) -> None:
     assert teach(project, BAD)["judge"] == 0.0

@@ -164,6 +164,31 @@ def loss(rows: Rows, names: Sequence[str]) -> alt.Chart:
     )
 
 
+def time_rows(times: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What `timing.read_times` returns, a row a stage and item."""
+    rows = []
+    for name, one in times.items():
+        stage, _, item = name.partition("@")
+        row = {"stage": stage, "item": item, "minutes": round(one["seconds"] / 60, 2)}
+        rows.append(row | {"measured": one["measured"]})
+    return rows
+
+
+def times(rows: Rows) -> alt.Chart:
+    """Minutes a stage, its items side by side."""
+    return (
+        alt.Chart(_data(rows))
+        .mark_bar(color=COLOURS[1], stroke="white", strokeWidth=0.5)
+        .encode(
+            y=alt.Y("stage:N", sort="-x", title=None),
+            x=alt.X("minutes:Q", title="minutes"),
+            detail="item:N",
+            tooltip=["stage:N", "item:N", "minutes:Q", "measured:N"],
+        )
+        .properties(width="container", height=20 * len({row["stage"] for row in rows}))
+    )
+
+
 def _of_cell(chart: alt.Chart) -> alt.Chart:
     return chart.add_params(alt.param(name="cell", value="")).transform_filter("datum.cell == cell")
 

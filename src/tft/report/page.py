@@ -55,7 +55,8 @@ class Run(NamedTuple):
     """What the stages before say: metrics by cell or by scenario, and the turns to browse.
 
     `kinds` is {scenario: kind}, `losses` the rows of the loss curves by cell, `others` metrics of
-    stages for all scenarios that may have asked language models, `turns` what `turns.browser`
+    stages for all scenarios that may have asked language models, `times` what `timing.read_times`
+    returns, `turns` what `turns.browser`
     returns.
     """
 
@@ -69,6 +70,7 @@ class Run(NamedTuple):
     losses: Mapping[str, Sequence[Mapping[str, Any]]]
     curation: Curation
     others: Sequence[Mapping[str, Any]]
+    times: Mapping[str, Mapping[str, Any]]
     turns: Mapping[str, Any]
 
 
@@ -104,6 +106,7 @@ def render_page(run: Run) -> str:
         curation=_curation_sheet(run.curation, scenarios),
         reasons=_reasons(run.curation, scenarios),
         costs=list(_costs([*of_scenarios, *run.others])),
+        times=_time_sheet(run.times),
         data={
             **run.turns,
             "cells": [{"cell": cell, **place, **run.turns["cells"][cell]}
@@ -163,6 +166,8 @@ def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
     }
     if both(run.pipelines):
         drawn["delta"] = charts.delta(charts.delta_rows(run.comparison, run.kinds))
+    if run.times:
+        drawn["times"] = charts.times(charts.time_rows(run.times))
     return drawn
 
 
@@ -199,6 +204,25 @@ def _reasons(curation: Curation, scenarios: Sequence[str]) -> dict[str, dict[str
         }
         for scenario, parts in counted.items()
     }
+
+
+def _time_sheet(times: Mapping[str, Mapping[str, Any]]) -> Sheet:
+    """A row a stage, the longest first, its items added up."""
+    head = ["stage", "times", "minutes in all", "longest", "measured (UTC)"]
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for name, one in times.items():
+        groups.setdefault(name.partition("@")[0], []).append(one)
+    rows = []
+    for stage, ones in groups.items():
+        seconds = [one["seconds"] for one in ones]
+        measured = sorted({one["measured"].replace("T", " ") for one in ones})
+        when = measured[0] if len(measured) == 1 else f"{measured[0]} to {measured[-1]}"
+        rows.append((sum(seconds), [stage, len(ones), sum(seconds), max(seconds), when]))
+    rows.sort(key=lambda row: (-row[0], row[1]))
+    return head, [
+        [stage, str(number), f"{total / 60:.1f}", f"{longest / 60:.1f}", when]
+        for _, (stage, number, total, longest, when) in rows
+    ]
 
 
 def _costs(metrics: Sequence[Mapping[str, Any]]) -> Iterator[list[Any]]:
