@@ -116,6 +116,7 @@ def render(
         f"# {title(cells, corpus, student)}",
         "",
         INTERVALS,
+        *about_seeds(cells),
         f"No training conversation is more than {closest:.3f} like a test conversation.",
         "",
     ]
@@ -152,6 +153,29 @@ def about_p(comparisons: int) -> str:
     )
 
 
+def about_seeds(cells: Cells) -> list[str]:
+    """What the columns of deviations say; nothing where all students have the same seed."""
+    if (seeds := _seeds(cells)) == 1:
+        return []
+    return [
+        f"Scores are means over {seeds} students that differ in the training seed alone. Between "
+        "seeds: the standard deviation of one such student's number, which no bracket holds."
+    ]
+
+
+def _seeds(cells: Cells) -> int:
+    return max(len(cell.get("students", [cell])) for cell in cells.values())
+
+
+def _with_spreads(sheet: Sheet, beside: str, spreads: Sequence[float | None], seeds: int) -> Sheet:
+    """The sheet with a column after the one whose spreads between seeds these are."""
+    head, rows = sheet
+    after = head.index(beside) + 1
+    for row, spread in zip(rows, spreads, strict=True):
+        row.insert(after, _score(spread))
+    return [*head[:after], f"between {seeds} seeds", *head[after:]], rows
+
+
 def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
     """TFT against Direct, a row a scenario, in the order of `kinds`."""
     head = ["judge", "TFT", "Direct", "difference", "p"]
@@ -173,7 +197,10 @@ def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
                 *theirs,
             ]
         )
-    return head, rows
+    lines = [comparison[scenario] for scenario in kinds]
+    if (seeds := len(lines[0].get("differences", [0]))) == 1:
+        return head, rows
+    return _with_spreads((head, rows), "difference", [line["spread"] for line in lines], seeds)
 
 
 def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]) -> Sheet:
@@ -184,7 +211,11 @@ def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]
         for pipeline in pipelines:
             published = _score(PUBLISHED.get(kind, {}).get(pipeline))
             rows.append([scenario, pipeline, *_numbers(cells[f"{scenario}-{pipeline}"]), published])
-    return head, rows
+    if (seeds := _seeds(cells)) == 1:
+        return head, rows
+    names = cell_names(list(kinds), pipelines)
+    spreads = [cells[name].get("spread", {}).get("judge") for name in names]
+    return _with_spreads((head, rows), "judge", spreads, seeds)
 
 
 def _numbers(cell: Mapping[str, Any]) -> list[str]:
