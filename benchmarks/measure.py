@@ -29,7 +29,7 @@ def setting() -> tuple[Params, Student, Task, PreTrainedTokenizerBase]:
     """What params.yaml chooses; the data are those that `dvc repro` left in data/."""
     disable_progress_bar()
     params = load_params()
-    student = params.students[params.student]
+    student = params.students[params.student].seeded(params.seeds[0])
     task = read_task(Path("data/split/task.json"))
     return params, student, task, load_tokenizer(student.base, student.template)
 

@@ -1,6 +1,7 @@
 """All held-out turns by one student: vLLM as we run it, without prefix cache, transformers.
 
-Reads: data/split/, the student's base, models/adapters/CELL and models/students/CELL/merged
+Reads: data/split/, the student's base, models/adapters/CELL-SEED, for the first of `seeds`, and
+       models/students/CELL/merged
 Run:   python benchmarks/prediction.py [--cell baseline-direct] [--compare-only]
 
 transformers' `generate` gets batches of 8, padded on the left and in the same order, and the merged
@@ -156,7 +157,7 @@ def main(
     tests = read_conversations(Path("data/split/test.parquet"))[:conversations]
     new_tokens = params.predict.max_new_tokens
     asked = prompts(tokenizer, task, tests, student.max_length - new_tokens)
-    adapter = Path("models/adapters") / cell
+    adapter = Path("models/adapters") / f"{cell}-{params.seeds[0]}"
     longest = max(len(prompt.ids) for prompt in asked)
 
     engines, starts, answers = {}, {}, {}

@@ -1,8 +1,8 @@
 """Give every predicted turn a verdict, good or bad, with its reason and the fact it rests on.
 
 Reads data/predictions/*.parquet, data/baselines/*.parquet, data/teacher/*.parquet,
-data/split/test.parquet and data/split/task.json. Writes data/verdicts/CELL.parquet for each of the
-cells predicted, and metrics/verdicts.json.
+data/split/test.parquet and data/split/task.json. Writes data/verdicts/NAME.parquet for each of
+these predictions, of a student or a policy, and metrics/verdicts.json.
 
     python stages/judge.py
 """

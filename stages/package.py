@@ -1,8 +1,8 @@
 """Put together what a user takes away: adapter, merged weights, task and card of one cell.
 
-Reads the student's base, models/adapters/CELL, data/PIPELINE/SCENARIO/train.parquet,
-data/split/task.json, reports/loss/CELL.csv and metrics/cells/CELL.json. Writes
-models/students/CELL.
+Reads the student's base, models/adapters/CELL-SEED, data/PIPELINE/SCENARIO/train.parquet,
+data/split/task.json, reports/loss/CELL-SEED.csv and metrics/cells/CELL.json, where SEED is the
+first of `seeds`. Writes models/students/CELL.
 
     python stages/package.py noisy_labels direct
 """
@@ -30,12 +30,13 @@ def main(scenario: str, pipeline: str) -> None:
     params = load_params()
     params.scenario(scenario)
     cell = f"{scenario}-{pipeline}"
+    trained = f"{cell}-{params.seeds[0]}"
     task = read_task(Path("data/split/task.json"))
     conversations = read_conversations(Path("data") / pipeline / scenario / "train.parquet")
     metrics = json.loads((Path("metrics/cells") / f"{cell}.json").read_text(encoding="utf-8"))
-    with (Path("reports/loss") / f"{cell}.csv").open(encoding="utf-8", newline="") as file:
+    with (Path("reports/loss") / f"{trained}.csv").open(encoding="utf-8", newline="") as file:
         losses = {row["split"]: float(row["loss"]) for row in csv.DictReader(file)}  # the last one
-    adapter, output = Path("models/adapters") / cell, Path("models/students") / cell
+    adapter, output = Path("models/adapters") / trained, Path("models/students") / cell
     shutil.copytree(adapter, output / "adapter", dirs_exist_ok=True)
     merge(params.students[params.student].base, adapter, output / "merged")
     write_task(output / "job_description.json", task)

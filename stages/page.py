@@ -2,9 +2,9 @@
 
 Reads data/split/test.parquet, data/predictions/*.parquet, data/baselines/*.parquet,
 data/teacher/*.parquet, data/verdicts/*.parquet, data/PIPELINE/SCENARIO/train.parquet,
-reports/loss/*.csv, metrics/, and reports/times/*.json where stages left any. Writes
-reports/index.html, which needs nothing beside it, reports/delta.csv, which `dvc plots` draws, and
-metrics/times.json.
+reports/loss/*.csv, metrics/, and reports/times/*.json where stages left any. Of students that
+differ in the training seed alone it shows the turns of the first seed's. Writes reports/index.html,
+which needs nothing beside it, reports/delta.csv, which `dvc plots` draws, and metrics/times.json.
 
     python stages/page.py
 """
@@ -41,26 +41,29 @@ def main() -> None:
     places = cell_places(list(params.scenarios), params.pipelines, params.teacher.role == "llm")
     compared = list(params.scenarios) if both(params.pipelines) else []
     tests = read_conversations(Path("data/split/test.parquet"))
+    shown = {cell: cell if cell in LABELS else f"{cell}-{params.seeds[0]}" for cell in places}
     cells, losses = {}, {}
     for cell, place in places.items():
-        answers = read_answers(cell, tests)
+        answers = read_answers(shown[cell], tests)
         if cell in LABELS:
             cells[cell] = Cell(answers)
         else:
             folder = f"{place['pipeline']}/{place['scenario']}"
             training = read_conversations(Path("data") / folder / "train.parquet")
             cells[cell] = Cell(answers, folder, training)
-            losses[cell] = read_loss(Path("reports/loss") / f"{cell}.csv")
+            losses[cell] = read_loss(Path("reports/loss") / f"{shown[cell]}.csv")
     references = read_metrics(Path("metrics/references.json"), "references")
     run = Run(
         corpus=params.corpus,
         student=params.student,
         kinds={name: scenario.kind for name, scenario in params.scenarios.items()},
         pipelines=params.pipelines,
+        seeds=params.seeds,
         cells={cell: read_metrics(Path(f"metrics/cells/{cell}.json"), "score") for cell in places},
         comparison=read_metrics(Path("metrics/comparison.json"), "score", holds=compared),
         breakdown={
-            cell: read_metrics(Path(f"metrics/breakdown/{cell}.json"), "score") for cell in places
+            cell: read_metrics(Path(f"metrics/breakdown/{name}.json"), "score")
+            for cell, name in shown.items()
         },
         losses=losses,
         curation={
@@ -84,11 +87,11 @@ def main() -> None:
     print("reports/index.html: open it in a browser")
 
 
-def read_answers(cell: str, tests: Sequence[Conversation]) -> list[Answer]:
-    """A cell's predictions with their verdicts, in the order of the tests' turns."""
-    students = cell == "base" or cell not in LABELS
-    others = "teacher" if cell == TEACHER else "baselines"
-    path = Path("data") / ("predictions" if students else others) / f"{cell}.parquet"
+def read_answers(name: str, tests: Sequence[Conversation]) -> list[Answer]:
+    """A student's or a policy's predictions with verdicts, in the order of the tests' turns."""
+    students = name == "base" or name not in LABELS
+    others = "teacher" if name == TEACHER else "baselines"
+    path = Path("data") / ("predictions" if students else others) / f"{name}.parquet"
     turns = read_turns(path, tests)
     verdict_path = Path("data/verdicts") / path.name
     rows = read_rows(verdict_path, VERDICTS)

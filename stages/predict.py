@@ -1,12 +1,13 @@
 """Let the untuned base and every fine-tuned student answer every held-out turn, greedily.
 
 Reads data/split/test.parquet, data/split/task.json, models/base, models/adapters. Writes
-data/predictions/CELL.parquet, one file a student ("base" is the untuned one). Answers of adapters
-that did not change come from TFT_CACHE.
+data/predictions/STUDENT.parquet, where STUDENT is SCENARIO-PIPELINE-SEED, or "base" for the untuned
+one. Answers of adapters that did not change come from TFT_CACHE.
 
     python stages/predict.py
 """
 
+import itertools
 from pathlib import Path
 
 import click
@@ -31,16 +32,15 @@ def main() -> None:
     room = student.max_length - params.predict.max_new_tokens
     asked = prompts(tokenizer, task, tests, room)
     adapters: dict[str, Path | None] = {"base": None}
-    for scenario in params.scenarios:
-        for pipeline in params.pipelines:
-            cell = f"{scenario}-{pipeline}"
-            adapters[cell] = Path("models/adapters") / cell
-            if not (adapters[cell] / "adapter_config.json").exists():
-                raise InputError(f"{adapters[cell]}: no adapter; `dvc repro finetune@{cell}`")
+    for place in itertools.product(params.scenarios, params.pipelines, params.seeds):
+        name = "-".join(map(str, place))
+        adapters[name] = Path("models/adapters") / name
+        if not (adapters[name] / "adapter_config.json").exists():
+            raise InputError(f"{adapters[name]}: no adapter; `dvc repro finetune@{name}`")
     cache = Path(environment("TFT_CACHE", ".cache")) / "predictions"
     answers = predict(student, tokenizer, asked, adapters, params.predict, cache)
-    for cell, rows in answers.items():
-        write_rows(Path("data/predictions") / f"{cell}.parquet", PREDICTIONS, rows)
+    for name, rows in answers.items():
+        write_rows(Path("data/predictions") / f"{name}.parquet", PREDICTIONS, rows)
 
 
 if __name__ == "__main__":

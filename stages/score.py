@@ -2,14 +2,17 @@
 
 Reads data/predictions/*.parquet, data/baselines/*.parquet, data/teacher/*.parquet,
 data/verdicts/*.parquet, data/split/test.parquet, data/split/task.json and metrics/judge.json (how
-often the judge errs: its scores are corrected by that). Writes data/scores/CELL.parquet,
-metrics/cells/CELL.json, metrics/breakdown/CELL.json (where the cell goes wrong; what of it is drawn
-goes to reports/confusion/CELL.csv and reports/curves/CELL.csv), and metrics/comparison.json, which
-is empty where not both pipelines are run.
+often the judge errs: its scores are corrected by that). Writes for each of these predictions, of a
+student or a policy, data/scores/NAME.parquet and metrics/breakdown/NAME.json (where it goes wrong;
+what of it is drawn goes to reports/confusion/NAME.csv and reports/curves/NAME.csv). Over a cell's
+students, one per training seed, it writes metrics/cells/CELL.json, and over its cells
+metrics/comparison.json, which is empty where not both pipelines are run.
 
     python stages/score.py
 """
 
+from collections.abc import Sequence, Set
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -17,7 +20,14 @@ import click
 from tft.errors import InputError
 from tft.evaluation.breakdown import breakdown, confusion_csv, curves_csv
 from tft.evaluation.correction import read_measured
-from tft.evaluation.summary import compare_pipelines, correct, summarize
+from tft.evaluation.summary import (
+    Students,
+    average,
+    compare_pipelines,
+    compare_students,
+    correct,
+    summarize_students,
+)
 from tft.evaluation.tool_calls import score
 from tft.params import load_params
 from tft.tables import (
@@ -41,16 +51,24 @@ def main() -> None:
     test = read_conversations(Path("data/split/test.parquet"))
     task = read_task(Path("data/split/task.json"))
     predictions = sorted(Path("data/predictions").glob("*.parquet"))
-    cells = {f"{scenario}-{name}" for scenario in params.scenarios for name in params.pipelines}
-    if missing := cells - {path.stem for path in predictions}:
+    policies = sorted(
+        path
+        for folder in ("baselines", "teacher")
+        for path in Path("data", folder).glob("*.parquet")
+    )
+    students = {
+        f"{scenario}-{pipeline}": [f"{scenario}-{pipeline}-{seed}" for seed in params.seeds]
+        for scenario in params.scenarios
+        for pipeline in params.pipelines
+    }
+    if missing := {"base", *chain(*students.values())} - {path.stem for path in predictions}:
         raise InputError(
             f"data/predictions: no {min(missing)}.parquet to score; `dvc repro predict` makes it"
         )
     measured = read_measured(Path("metrics/judge.json"))
-    scores, unjudged = {}, set()
-    others = [*Path("data/baselines").glob("*.parquet"), *Path("data/teacher").glob("*.parquet")]
-    for path in [*sorted(others), *predictions]:
-        cell = path.stem
+    scores, unjudged, judges = {}, {}, {}
+    for path in [*policies, *predictions]:
+        name = path.stem
         verdict_path = Path("data/verdicts") / path.name
         verdicts = {
             (row["conversation"], row["turn"]): row for row in read_rows(verdict_path, VERDICTS)
@@ -62,33 +80,47 @@ def main() -> None:
             )
         without = {key for key, verdict in verdicts.items() if verdict["good"] is None}
         judged = [turn for turn in turns if (turn.conversation, turn.index) not in without]
-        unjudged |= without
         if not judged:
             raise InputError(f"{verdict_path}: no turn has a verdict; its reasons say why")
-        rows = scores[cell] = [
+        rows = scores[name] = [
             {**score(turn, task), "judge": float(verdicts[turn.conversation, turn.index]["good"])}
             for turn in judged
         ]
         write_rows(Path("data/scores") / path.name, SCORES, rows)
-        judged_by = ", ".join(sorted({row["judge"] for row in verdicts.values()}))
+        unjudged[name], judges[name] = without, {row["judge"] for row in verdicts.values()}
+        details = breakdown(judged, rows)
+        write_json(Path("metrics/breakdown") / f"{name}.json", details)
+        write_text(Path("reports/confusion") / f"{name}.csv", confusion_csv(rows))
+        write_text(Path("reports/curves") / f"{name}.csv", curves_csv(details))
+
+    cells = {name: [name] for name in [*(path.stem for path in policies), "base"]} | students
+    for cell, names in cells.items():
+        without = set().union(*(unjudged[name] for name in names))
+        judged_by = ", ".join(sorted(set().union(*(judges[name] for name in names))))
+        rows = leave_out(without, scores, names)
         summary = {
             "judged_by": judged_by,
-            "no_verdict": len(turns) - len(judged),
-            **correct(summarize(rows), rows, judged_by, measured),
+            "no_verdict": len(without),
+            **correct(summarize_students(rows), average(rows), judged_by, measured),
         }
         write_json(Path("metrics/cells") / f"{cell}.json", summary)
-        details = breakdown(judged, rows)
-        write_json(Path("metrics/breakdown") / f"{cell}.json", details)
-        write_text(Path("reports/confusion") / f"{cell}.csv", confusion_csv(rows))
-        write_text(Path("reports/curves") / f"{cell}.csv", curves_csv(details))
         print(f"{cell}: judge {summary['judge']:.3f}, staged {summary['staged_tool_call']:.3f}")
-    both = {"tft", "direct"} <= set(params.pipelines)
-    paired = {  # the same turns for all: those with a verdict in every cell
-        cell: [row for row in rows if (row["conversation"], row["turn"]) not in unjudged]
-        for cell, rows in scores.items()
-    }
-    comparison = compare_pipelines(paired, list(params.scenarios) if both else [])
+    everywhere = set().union(*unjudged.values())
+    paired = {cell: leave_out(everywhere, scores, names) for cell, names in students.items()}
+    compared = list(params.scenarios) if {"tft", "direct"} <= set(params.pipelines) else []
+    comparison = compare_pipelines({cell: average(one) for cell, one in paired.items()}, compared)
+    for scenario in compared:
+        tft, direct = paired[f"{scenario}-tft"], paired[f"{scenario}-direct"]
+        comparison[scenario] |= compare_students(tft, direct)
     write_json(Path("metrics/comparison.json"), comparison)
+
+
+def leave_out(without: Set[tuple[str, int]], scores: Students, names: Sequence[str]) -> Students:
+    """Some students' scores of the same turns: of all but those that lack a verdict."""
+    return {
+        name: [row for row in scores[name] if (row["conversation"], row["turn"]) not in without]
+        for name in names
+    }
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ ARCHIVE = Path(
 )
 PARAMS = load_params(ROOT / "params.yaml")
 CELLS = [f"{scenario}-{pipeline}" for scenario in PARAMS.scenarios for pipeline in PARAMS.pipelines]
+STUDENTS = [f"{cell}-{seed}" for cell in CELLS for seed in PARAMS.seeds]
 
 pytestmark = pytest.mark.vllm
 needs_sgd = pytest.mark.skipif(
@@ -112,7 +113,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         f"{stage}@{scenario}"
         for stage in ("traces", "filter", "relabel", "synthesize", "audit")
         for scenario in PARAMS.scenarios
-    } | {f"{stage}@{cell}" for stage in ("finetune", "package") for cell in CELLS} | {
+    } | {f"finetune@{student}" for student in STUDENTS} | {f"package@{cell}" for cell in CELLS} | {
         f"contamination@{pipeline}" for pipeline in PARAMS.pipelines
     }
     project.commit()
@@ -157,11 +158,8 @@ def test_a_scenario_param_rebuilds_its_cells_and_the_table_and_nothing_else(
     own |= (
         {"predict", "baselines", "score", "page"}
         | {f"contamination@{pipeline}" for pipeline in PARAMS.pipelines}
-        | {
-            f"{stage}@schema_drift-{pipeline}"
-            for stage in ("finetune", "package")
-            for pipeline in PARAMS.pipelines
-        }
+        | {f"package@schema_drift-{pipeline}" for pipeline in PARAMS.pipelines}
+        | {f"finetune@{name}" for name in STUDENTS if name.startswith("schema_drift-")}
     )
     # Where all verdicts or scores come out equal, what follows from them is up to date as it is.
     assert own <= ran <= own | {"judge", "report"}
@@ -180,7 +178,7 @@ def test_an_experiment_is_compared_with_the_committed_run(project: Project) -> N
 
     project.run("dvc", "plots", "diff", "HEAD", "cleaner", "--out", "plots")
     page = (project.root / "plots/index.html").read_text(encoding="utf-8")
-    drawn = [f"{kind}/{cell}.csv" for kind in ("loss", "confusion", "curves") for cell in CELLS]
+    drawn = [f"{kind}/{name}.csv" for kind in ("loss", "confusion", "curves") for name in STUDENTS]
     assert all(f"reports/{name}" in page for name in drawn)
     assert '"rev": "cleaner"' in page
 
@@ -210,21 +208,37 @@ def test_a_new_base_is_made_on_demand_and_makes_every_student_out_of_date(projec
     project.run("python", "stages/pretrain.py")  # what `make pretrain` does
     project.run("dvc", "commit", "--force", "pretrain")
     planned = project.stages_run_by("dvc", "repro", "--dry")
-    assert {f"finetune@{cell}" for cell in CELLS} <= planned
+    assert {f"finetune@{student}" for student in STUDENTS} <= planned
     assert not planned & {"fetch", "split", "pretrain"}
 
 
-def test_own_traces_take_the_same_way(project: Project) -> None:
-    """The command of examples/parcels/README.md, at the size of this run."""
+def test_own_traces_take_the_same_way_from_several_seeds(project: Project) -> None:
+    """The command of examples/parcels/README.md, at the size of this run and with two seeds."""
     project.commit()
     project.run(
         "dvc", "exp", "run", "--name", "own", "--set-param", "corpus=traces",
         "--set-param", "run=[own]", "--set-param", "judge.today=null",
         "--set-param", "limit.train=null", "--set-param", "limit.test=2",
+        "--set-param", "seeds=[1,2]",
     )  # fmt: skip
     headline = json.loads((project.root / "metrics/headline.json").read_text(encoding="utf-8"))
     assert set(headline) == {"own"}
     imported = json.loads((project.root / "metrics/import.json").read_text(encoding="utf-8"))
     assert imported["files"]["traces.jsonl"]["conversations"] == 60
-    for pipeline in PARAMS.pipelines:
-        assert (project.root / f"models/students/own-{pipeline}/README.md").exists()
+    table = (project.root / "reports/benchmark.md").read_text(encoding="utf-8")
+    assert table.count("between 2 seeds") == 2
+    for cell in (f"own-{pipeline}" for pipeline in PARAMS.pipelines):
+        first, second = (
+            (project.root / f"models/adapters/{cell}-{seed}/adapter_model.safetensors").read_bytes()
+            for seed in (1, 2)
+        )
+        assert first != second
+        metrics = json.loads((project.root / f"metrics/cells/{cell}.json").read_text())
+        scores = {name: one["judge"] for name, one in metrics["students"].items()}
+        assert list(scores) == [f"{cell}-1", f"{cell}-2"]
+        assert metrics["judge"] == pytest.approx(sum(scores.values()) / 2, abs=1e-5)
+        package = project.root / "models/students" / cell
+        packaged = (package / "adapter/adapter_model.safetensors").read_bytes()
+        assert packaged == first
+        card = " ".join((package / "README.md").read_text(encoding="utf-8").split())
+        assert "This student is that of seed 1; over 2 that differ in the seed alone" in card

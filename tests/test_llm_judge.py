@@ -326,7 +326,7 @@ def test_turns_without_a_verdict_are_counted_and_not_scored(project):
          "arguments": call.arguments_json, "error": None, "finish_reason": "stop"}
         for index, call in predicted.items()
     ]  # fmt: skip
-    for cell in ("base", "baseline-direct"):
+    for cell in ("base", "baseline-direct-123"):
         write_rows(Path(f"data/predictions/{cell}.parquet"), PREDICTIONS, rows)
     with Server() as server:
         project(server, "kind", "stern", "vague")
@@ -341,7 +341,7 @@ def test_turns_without_a_verdict_are_counted_and_not_scored(project):
     assert "no verdict, not JSON (It depends.)" in verdicts[1]["reason"]
     summary = json.loads(Path("metrics/verdicts.json").read_text())
     counted = {"turns": 3, "no_verdict": 1, "bad": {}}
-    assert summary["cells"] == {"base": counted, "baseline-direct": counted}
+    assert summary["cells"] == {"base": counted, "baseline-direct-123": counted}
     assert summary["judges"]["kind, vague"] == {"n": 2, "agreement": 1.0, "ac1": 1.0}
     assert summary["llm"]["judge"]["vague"]["refusals"] == {"not JSON": 2}
     assert [row["turn"] for row in read_rows(Path("data/scores/base.parquet"), SCORES)] == [1, 5]

@@ -78,11 +78,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for scenario in SCENARIOS:
             write_conversations(Path(f"data/direct/{scenario}/train.parquet"), [TRACE])
             write_conversations(Path(f"data/tft/{scenario}/train.parquet"), [MADE])
-            write_predictions(f"{scenario}-direct", ["Darjeeling", HOSTILE, None, HOSTILE])
-            write_predictions(f"{scenario}-tft", ["Assam", HOSTILE, "Assam", HOSTILE])
+            write_predictions(f"{scenario}-direct-123", ["Darjeeling", HOSTILE, None, HOSTILE])
+            write_predictions(f"{scenario}-tft-123", ["Assam", HOSTILE, "Assam", HOSTILE])
             for pipeline in ("direct", "tft"):
                 curve = "step,split,loss\n1,train,3.5\n2,train,2.5\n2,eval,2.75\n"
-                write_text(Path(f"reports/loss/{scenario}-{pipeline}.csv"), curve)
+                write_text(Path(f"reports/loss/{scenario}-{pipeline}-123.csv"), curve)
             for step, metrics in CURATION.items():
                 write_json(Path(f"metrics/{step}/{scenario}.json"), metrics)
         used = {"requests": 3, "prompt_tokens": 1200, "completion_tokens": 45, "cost": 0.5}
@@ -266,9 +266,9 @@ def test_made_again_it_is_the_same_and_what_is_missing_is_named(project: Path) -
         before = made.read_bytes()
         made.unlink()
         for missing, stage in (
-            ("metrics/breakdown/low_data-tft.json", "score"),
+            ("metrics/breakdown/low_data-tft-123.json", "score"),
             ("metrics/audit/low_data.json", "audit"),
-            ("reports/loss/low_data-tft.csv", "finetune"),
+            ("reports/loss/low_data-tft-123.csv", "finetune"),
         ):
             hidden = Path(missing).rename("hidden")
             done = run_stage("page")
@@ -278,6 +278,27 @@ def test_made_again_it_is_the_same_and_what_is_missing_is_named(project: Path) -
             assert not made.exists()
         assert run_stage("page").exit_code == 0
         assert made.read_bytes() == before
+
+
+def test_of_several_seeds_the_first_is_shown_and_named(project: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(project, tmp_path / "seeds"))
+    content = YAML(typ="safe").load(root / "params.yaml")
+    YAML().dump(content | {"seeds": [123, 7]}, root / "params.yaml")
+    with chdir(root):
+        for scenario in SCENARIOS:
+            write_predictions(f"{scenario}-direct-7", ["Assam", HOSTILE, "Assam", HOSTILE])
+            write_predictions(f"{scenario}-tft-7", ["Assam", HOSTILE, "Assam", HOSTILE])
+        for stage in ("judge", "score", "page"):
+            done = run_stage(stage)
+            assert done.exit_code == 0, (stage, done.output, done.exception)
+    page, before = (
+        Page((one / "reports/index.html").read_text(encoding="utf-8")) for one in (root, project)
+    )
+    assert page.script("data") == before.script("data")
+    told = [text for text in page.texts["p"] if "first seed, 123" in text]
+    assert len(told) == 2
+    assert page.texts["th"].count("between 2 seeds") == 2
+    assert "between 2 seeds" not in before.texts["th"]
 
 
 # --- training turns like a test turn -----------------------------------------------------------

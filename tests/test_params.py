@@ -33,6 +33,13 @@ def test_the_shipped_params_are_valid() -> None:
     assert params.run == list(params.scenarios) == [name for name in kinds if name != "own"]
 
 
+def test_a_seed_makes_a_student_of_a_profile() -> None:
+    """Trainings in TFT_CACHE are known by its representation: what stands there is a contract."""
+    profile = load_params(ROOT / "params.yaml").students["tiny"]
+    shown = f"{profile!r}".replace("Profile(", "Student(").replace("Recipe(", "Training(")
+    assert f"{profile.seeded(7)!r}" == shown.replace("bf16=True)", "bf16=True, seed=7)")
+
+
 def test_clean_fractions_give_the_published_counts() -> None:
     scenarios = load_params(ROOT / "params.yaml").model_dump()["defined"]
     assert round(scenarios["noisy_labels"]["clean_fraction"] * 327) == 33
@@ -83,6 +90,11 @@ def test_a_wrong_rate_is_an_error_that_names_its_key(
         ("run", [], "run: .*at least 1"),
         ("traces.format", "csv", "traces.format: .*'openai'"),
         ("traces.test_fraction", 1, "traces.test_fraction: .*less than 1"),
+        ("seeds", [], "seeds: .*at least 1"),
+        ("seeds", [1, 2, 1], "seeds: .*1 stands twice"),
+        ("seeds", [-1], "seeds.0: .*greater than or equal to 0"),
+        ("seeds", 123, "seeds: .*valid list"),
+        ("students.tiny.train.seed", 123, "students.tiny.train.seed: Extra inputs"),
         ("student", "huge", "student: 'huge' is none of students"),
         ("report.pipeline", "tft2", "report.pipeline: 'tft2' is none of pipelines"),
         ("judge.role", "human", "judge.role: .*'rules' or 'llm'"),

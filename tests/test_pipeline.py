@@ -172,12 +172,16 @@ def test_every_tracked_param_exists(resolved: dict[str, PipelineStage]) -> None:
                     value = value[part]
 
 
-def test_matrix_has_every_scenario_and_pipeline(resolved: dict[str, PipelineStage]) -> None:
+def test_matrix_has_every_scenario_pipeline_and_seed(resolved: dict[str, PipelineStage]) -> None:
     params = load_params(ROOT / "params.yaml")
     assert {f"traces@{s}" for s in params.scenarios} == {
         name for name in resolved if name.startswith("traces@")
     }
-    assert {f"finetune@{s}-{p}" for s in params.scenarios for p in params.pipelines} == {
+    cells = [f"{s}-{p}" for s in params.scenarios for p in params.pipelines]
+    assert {f"package@{cell}" for cell in cells} == {
+        name for name in resolved if name.startswith("package@")
+    }
+    assert {f"finetune@{cell}-{seed}" for cell in cells for seed in params.seeds} == {
         name for name in resolved if name.startswith("finetune@")
     }
 

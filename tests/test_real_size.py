@@ -56,7 +56,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Student:
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     assert model.num_parameters() == PARAMETERS
     model.save_pretrained(folder)
-    profile = load_params(ROOT / "params.yaml").students["qwen3-1.7b"]
+    profile = load_params(ROOT / "params.yaml").students["qwen3-1.7b"].seeded(1)
     return profile.model_copy(
         update={
             "base": str(folder),

@@ -28,7 +28,7 @@ from tft.task import RESPOND, Task, write_task
 ROOT = Path(__file__).parents[1]
 SCENARIOS = ["baseline", "noisy_labels", "schema_drift", "low_data", "trace_mixing"]
 CELLS = cell_names(SCENARIOS, ["direct"])
-STUDENTS = ["base", *(f"{scenario}-direct" for scenario in SCENARIOS)]
+STUDENTS = ["base", *(f"{scenario}-direct-123" for scenario in SCENARIOS)]
 
 TEST = Conversation(
     "tea", "teas",
@@ -122,7 +122,7 @@ def test_the_stages_go_from_predictions_to_the_table(project):
         (True, "rules judge v2"),
         (False, "rules judge v2"),
     ]
-    scores = read_rows(Path("data/scores/low_data-direct.parquet"), SCORES)
+    scores = read_rows(Path("data/scores/low_data-direct-123.parquet"), SCORES)
     assert [row["staged_tool_call"] for row in scores] == [0.75, 0.25]
     cell = json.loads(Path("metrics/cells/base.json").read_text())
     expected = {"judged_by": "rules judge v2", "n": 2, "judge": 0.5}
@@ -218,11 +218,11 @@ def test_a_scenario_without_metrics_gives_no_table(project):
 
 
 def test_missing_inputs_name_the_cell_and_the_command(project):
-    Path("data/predictions/low_data-direct.parquet").unlink()
+    Path("data/predictions/low_data-direct-123.parquet").unlink()
     run_stage("judge")
     done = run_stage("score")
     assert done.exit_code == 1
-    assert "data/predictions: no low_data-direct.parquet to score" in done.output
+    assert "data/predictions: no low_data-direct-123.parquet to score" in done.output
     assert not Path("metrics/cells").exists()
 
     for path in Path("data/predictions").iterdir():
@@ -293,6 +293,65 @@ def test_scores_of_different_judges_are_not_set_side_by_side():
     kinds = {"early": "baseline", "late": "low_data"}
     with pytest.raises(result.InputError, match="different judges"):
         render(cells, {}, 0.9, kinds, ["direct", "tft"], "teas", "tiny")
+
+
+# --- several training seeds -----------------------------------------------------------------------
+@pytest.fixture
+def two_seeds(project):
+    """TFT's students answer all well from both seeds, Direct's from one."""
+    content = YAML(typ="safe").load(Path("params.yaml"))
+    content |= {"run": ["low_data"], "pipelines": ["direct", "tft"], "seeds": [1, 2]}
+    YAML().dump(content, Path("params.yaml"))
+    write_conversations(Path("data/tft/low_data/train.parquet"), [TRACE])
+    order = prediction(1, "OrderTea", kind="assam")
+    silent, kind = prediction(3, None), prediction(3, RESPOND, message="Done. Anything else?")
+    for name, answer in (
+        ("direct-1", silent),
+        ("direct-2", kind),
+        ("tft-1", kind),
+        ("tft-2", kind),
+    ):
+        path = Path(f"data/predictions/low_data-{name}.parquet")
+        write_rows(path, PREDICTIONS, [order, answer])
+    assert run_stage("contamination", "tft").exit_code == 0
+
+
+def test_a_cells_score_is_the_mean_over_seeds_and_their_spread_stands_apart(two_seeds):
+    lines = run_to_table().splitlines()
+    cell = json.loads(Path("metrics/cells/low_data-direct.json").read_text())
+    assert (cell["judge"], cell["n"], cell["parse_failures"]) == (0.75, 2, 0.5)
+    students = {name: one["judge"] for name, one in cell["students"].items()}
+    assert students == {"low_data-direct-1": 0.5, "low_data-direct-2": 1.0}
+    assert cell["spread"]["judge"] == 0.353553  # of 0.5 and 1: sqrt(2 * 0.25 ** 2 / 1)
+    assert cell["intervals"]["judge"] is None  # of one conversation, whatever the seeds
+    comparison = json.loads(Path("metrics/comparison.json").read_text())["low_data"]
+    assert (comparison["tft"], comparison["direct"], comparison["difference"]) == (1.0, 0.75, 0.25)
+    assert (comparison["differences"], comparison["spread"]) == ([0.5, 0.0], 0.353553)
+    assert json.loads(Path("metrics/headline.json").read_text()) == {"low_data": 0.75}
+
+    assert "means over 2 students" in lines[3]
+    compared, cells = (
+        [cells_in(line) for line in part.splitlines()]
+        for part in "\n".join(lines).split("\n\n")
+        if part.startswith("|")
+    )
+    assert compared[0][3:5] == ["difference", "between 2 seeds"]
+    assert compared[2][1:5] == ["1.000", "0.750", "+0.250", "0.354"]
+    assert cells[0][2:4] == ["judge", "between 2 seeds"]
+    told = {tuple(row[:2]): row[2:4] for row in cells[2:]}
+    assert told["low_data", "direct"] == ["0.750", "0.354"]
+    assert told["low_data", "tft"] == ["1.000", "0.000"]
+    assert told["(untuned student)", ""] == ["0.500", ""]
+
+
+def test_every_seed_is_scored(two_seeds):
+    Path("data/predictions/low_data-tft-2.parquet").unlink()
+    run_stage("judge")
+    done = run_stage("score")
+    assert (
+        "data/predictions: no low_data-tft-2.parquet to score; `dvc repro predict`" in done.output
+    )
+    assert not Path("metrics/cells").exists()
 
 
 # --- results that stay ------------------------------------------------------------------------

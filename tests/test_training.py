@@ -87,6 +87,14 @@ def test_two_runs_give_the_same_bytes(student, trained, tmp_path):
     assert weights(tmp_path / "adapter") == weights(folder / "adapter")
 
 
+def test_another_seed_gives_another_student(student, trained, tmp_path):
+    folder, history = trained
+    assert student.seeded(7) == student
+    assert train(student.seeded(8), tmp_path) != history
+    assert weights(tmp_path / "adapter").keys() == weights(folder / "adapter").keys()
+    assert weights(tmp_path / "adapter") != weights(folder / "adapter")
+
+
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(student, trained, tmp_path, monkeypatch):
     folder, history = trained
     backward = torch.Tensor.backward
@@ -126,8 +134,9 @@ def test_the_same_conversations_are_trained_on_once(student, trained, tmp_path, 
     longer = student.model_copy(
         update={"train": student.train.model_copy(update={"epochs": student.train.epochs + 1})}
     )
-    with pytest.raises(AssertionError, match="trained again"):
-        finetune_once(encoded, longer, tokenizer, tmp_path)
+    for other in (longer, student.seeded(8)):
+        with pytest.raises(AssertionError, match="trained again"):
+            finetune_once(encoded, other, tokenizer, tmp_path)
 
 
 def test_all_linear_layers_are_adapted_and_merging_changes_no_answer(student, trained):

@@ -18,6 +18,8 @@ Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Temperature = Annotated[float, Field(ge=0, le=2)]  # what OpenAI and vLLM take
 Names = Annotated[list[str], Field(min_length=1)]
+MAX_SEED = 2**32 - 1  # numpy takes no larger one
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 # No user, password or query: addresses are shown in errors.
 ADDRESS = r"^https?://(\[[0-9a-fA-F:]+\]|[^\s@?#/:]+)(:\d{1,5})?(/[^\s@?#]*)?$"
 
@@ -167,8 +169,8 @@ class Lora(Section):
     dropout: Fraction
 
 
-class Training(Section):
-    """One fine-tuning run."""
+class Recipe(Section):
+    """How to fine-tune, whatever the seed."""
 
     epochs: Count
     row_tokens: Count
@@ -178,16 +180,32 @@ class Training(Section):
     weight_decay: Annotated[float, Field(ge=0)]
     eval_fraction: Annotated[float, Field(ge=0, lt=1)]
     bf16: bool
-    seed: int
 
 
-class Student(Section):
-    """A base model and how it is fine-tuned."""
+class Training(Recipe):
+    """One fine-tuning run."""
+
+    seed: Seed
+
+
+class Profile(Section):
+    """A base model and how it is fine-tuned, whatever the seed."""
 
     base: str
     template: Literal["unified", "stock"]
     max_length: Count
     lora: Lora
+    train: Recipe
+
+    def seeded(self, seed: int) -> Student:
+        """The student that this seed makes of it."""
+        train = Training(**dict(self.train), seed=seed)
+        return Student(**{**dict(self), "train": train})
+
+
+class Student(Profile):
+    """What one fine-tuning run makes of a base model."""
+
     train: Training
 
 
@@ -344,6 +362,7 @@ class Params(Section):
     corpus: Literal["builtin", "sgd", "published", "traces"]
     student: str
     seed: int
+    seeds: Annotated[list[Seed], Field(min_length=1)]
     run: Names
     pipelines: list[str]
     limit: Limit
@@ -352,7 +371,7 @@ class Params(Section):
     builtin: Builtin
     traces: Traces
     defined: Annotated[dict[str, Scenario], Field(alias="scenarios")]
-    students: dict[str, Student]
+    students: dict[str, Profile]
     filter: Filter
     relabel: Relabel
     synthesize: Synthesize
@@ -363,6 +382,13 @@ class Params(Section):
     judge: Judge
     report: Report
     llm: Llm
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_are_distinct(cls, seeds: list[int]) -> list[int]:
+        if twice := {seed for seed in seeds if seeds.count(seed) > 1}:
+            raise ValueError(f"{min(twice)} stands twice; the same seed gives the same student")
+        return seeds
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Params:

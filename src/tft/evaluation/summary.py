@@ -1,7 +1,8 @@
 """From the scores of single turns to the numbers of a cell."""
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from math import fsum
+from statistics import fmean, stdev
 from typing import Any
 
 from tft.errors import InputError
@@ -11,6 +12,8 @@ from tft.task import RESPOND
 
 Rows = Sequence[Mapping[str, Any]]
 """Of `tables.SCORES`."""
+Students = Mapping[str, Rows]
+"""By name, with rows of the same turns in the same order; a cell's differ in the training seed."""
 
 MEANS = (
     "judge",
@@ -35,7 +38,9 @@ def summarize(scores: Rows) -> dict[str, Any]:
         InputError: no rows.
     """
     if not scores:
-        raise InputError("no scores to summarize: the held-out conversations have no turns")
+        raise InputError(
+            "no scores to summarize: no held-out turn has a verdict (of every seed's student)"
+        )
     tools = sorted({row["tool"] for row in scores})
     service = [row for row in scores if row["tool"] != RESPOND]
     estimates = {key: estimate(scores, key) for key in MEANS}
@@ -64,6 +69,46 @@ def correct(
     intervals = summary["intervals"] | {"judge_corrected": _rounded(interval)}
     corrected = {"judge_corrected": _rounded(share), "judge_measured": measured.summary()}
     return {**summary, **corrected, "intervals": intervals}
+
+
+def summarize_students(students: Students) -> dict[str, Any]:
+    """`summarize` of a cell: each turn's scores are the means over its students.
+
+    So the intervals are of the students at hand. With several there are also `students`, the
+    summary of each, and `spread`, the standard deviation of each mean between them.
+    """
+    summary = summarize(average(students))
+    if len(students) == 1:
+        return summary
+    each = {name: summarize(rows) for name, rows in students.items()}
+    scores = [key for key in (*MEANS, "service_call_exact") if summary[key] is not None]
+    spread = {key: _rounded(stdev(one[key] for one in each.values())) for key in scores}
+    return {**summary, "spread": spread, "students": each}
+
+
+def average(students: Students) -> Rows:
+    """A cell's turns, each with the means of its students' scores."""
+    of_turn, averaged = ("conversation", "turn", "tool"), ("parse_failure", *MEANS)
+    return [
+        {key: rows[0][key] for key in of_turn}
+        | {key: fmean(row[key] for row in rows) for key in averaged}
+        for rows in zip(*students.values(), strict=True)
+    ]
+
+
+def compare_students(tft: Students, direct: Students) -> dict[str, Any]:
+    """How far the difference of two cells' judge scores depends on the training seed.
+
+    Returns:
+        {differences: one per seed, spread: their standard deviation}, empty with one seed.
+    """
+    differences = [
+        round(_mean(ours, "judge") - _mean(theirs, "judge"), DIGITS)
+        for ours, theirs in zip(tft.values(), direct.values(), strict=True)
+    ]
+    if len(differences) == 1:
+        return {}
+    return {"differences": differences, "spread": _rounded(stdev(differences))}
 
 
 def compare_pipelines(
@@ -100,9 +145,10 @@ def compare_pipelines(
 
 
 def _means(rows: Rows) -> dict[str, Any]:
+    failures = round(fsum(row["parse_failure"] for row in rows), 2)  # of an average student
     return {
         "n": len(rows),
-        "parse_failures": sum(row["parse_failure"] for row in rows),
+        "parse_failures": int(failures) if failures.is_integer() else failures,
         **{key: _mean(rows, key) for key in MEANS},
     }
 

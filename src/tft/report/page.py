@@ -20,6 +20,7 @@ from tft.report.table import (
     Sheet,
     about_correction,
     about_p,
+    about_seeds,
     both,
     cell_places,
     cells_sheet,
@@ -56,14 +57,15 @@ class Run(NamedTuple):
 
     `kinds` is {scenario: kind}, `losses` the rows of the loss curves by cell, `others` metrics of
     stages for all scenarios that may have asked language models, `times` what `timing.read_times`
-    returns, `turns` what `turns.browser`
-    returns.
+    returns, `turns` what `turns.browser` returns. Of a cell with students from several `seeds`, the
+    first's are the turns, the loss and the breakdown.
     """
 
     corpus: str
     student: str
     kinds: Mapping[str, str]
     pipelines: Sequence[str]
+    seeds: Sequence[int]
     cells: Cells
     comparison: Comparison
     breakdown: Cells
@@ -94,11 +96,12 @@ def render_page(run: Run) -> str:
     of_scenarios = [metrics for step in run.curation.values() for metrics in step.values()]
     return jinja.get_template("page.html").render(
         title=title(run.cells, run.corpus, run.student),
-        intervals=INTERVALS,
+        intervals=" ".join([INTERVALS, *about_seeds(run.cells)]),
         about_correction=about_correction(run.cells),
         about_p=about_p(len(scenarios)),
         comparison=_linked_comparison(run) if both(run.pipelines) else None,
         cells=_linked_cells(run, places),
+        seeds=run.seeds,
         places=places,
         labels=LABELS,
         first=next(cell for cell in places if cell not in LABELS),

@@ -129,6 +129,7 @@ def render(
         f"# {title(cells, corpus, student)}",
         "",
         INTERVALS,
+        *about_seeds(cells),
         f"No training conversation is more than {closest:.3f} like a test conversation.",
         "",
     ]
@@ -190,6 +191,29 @@ def _is_corrected(cells: Cells) -> bool:
     return any(cell["judge_corrected"] is not None for cell in cells.values())
 
 
+def about_seeds(cells: Cells) -> list[str]:
+    """What the columns of deviations say; nothing where all students have the same seed."""
+    if (seeds := _seeds(cells)) == 1:
+        return []
+    return [
+        f"Scores are means over {seeds} students that differ in the training seed alone. Between "
+        "seeds: the standard deviation of one such student's number, which no bracket holds."
+    ]
+
+
+def _seeds(cells: Cells) -> int:
+    return max(len(cell.get("students", [cell])) for cell in cells.values())
+
+
+def _with_spreads(sheet: Sheet, beside: str, spreads: Sequence[float | None], seeds: int) -> Sheet:
+    """The sheet with a column after the one whose spreads between seeds these are."""
+    head, rows = sheet
+    after = head.index(beside) + 1
+    for row, spread in zip(rows, spreads, strict=True):
+        row.insert(after, _score(spread))
+    return [*head[:after], f"between {seeds} seeds", *head[after:]], rows
+
+
 def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
     """TFT against Direct, a row a scenario, in the order of `kinds`."""
     head = ["judge", "TFT", "Direct", "difference", "p"]
@@ -211,7 +235,10 @@ def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
                 *theirs,
             ]
         )
-    return head, rows
+    lines = [comparison[scenario] for scenario in kinds]
+    if (seeds := len(lines[0].get("differences", [0]))) == 1:
+        return head, rows
+    return _with_spreads((head, rows), "difference", [line["spread"] for line in lines], seeds)
 
 
 def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]) -> Sheet:
@@ -228,7 +255,12 @@ def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]
         place = head.index(CORRECTED)
         for row in (head, *rows):
             del row[place]
-    return head, rows
+    if (seeds := _seeds(cells)) == 1:
+        return head, rows
+    untrained = [name for name in LABELS if name in cells]
+    trained = [f"{scenario}-{pipeline}" for scenario in kinds for pipeline in pipelines]
+    spreads = [cells[name].get("spread", {}).get("judge") for name in (*untrained, *trained)]
+    return _with_spreads((head, rows), "judge", spreads, seeds)
 
 
 def _numbers(cell: Mapping[str, Any]) -> list[str]:

@@ -67,11 +67,21 @@ def write_student_card(
         task: what the student was trained for.
         conversations: what it was trained on, those for evaluation included.
         losses: {split: last loss in nats a target token}.
-        metrics: of the cell, see `evaluation.summary`.
+        metrics: of the cell, see `evaluation.summary`. With several training seeds the student is
+            the first's, and so are the scores on its card.
     """
     scenario, pipeline = cell
     name = f"{scenario}-{pipeline}"
-    student = params.students[params.student]
+    student = params.students[params.student].seeded(params.seeds[0])
+    among = ""
+    if others := metrics.get("students"):
+        among = (
+            f" This student is that of seed {params.seeds[0]}; over {len(others)} that differ in "
+            f"the seed alone, the judge's score is {metrics['judge']:.3f} on average, with a "
+            f"standard deviation of {metrics['spread']['judge']:.3f}."
+        )
+        own = others[f"{name}-{params.seeds[0]}"]
+        metrics = {**metrics, **own, "judge_corrected": None}  # that is of the mean
     turns = sum(len(list(one.turns())) for one in conversations)
     settings = {**student.train.model_dump(), **student.lora.model_dump()}
     scores = [key for key in metrics["intervals"] if metrics[key] is not None]
@@ -96,7 +106,7 @@ def write_student_card(
             f"On {metrics['n']} held-out turns, decoded greedily; judged by "
             f"{metrics['judged_by']}; {metrics['parse_failures']} answers held no call. Intervals "
             "are over conversations, whose turns may err together; there is none where all score "
-            f"the same. {_correction(metrics)}The scores are defined in src/tft/evaluation."
+            f"the same. {_correction(metrics)}The scores are defined in src/tft/evaluation." + among
         ),
         _table(
             ["score", "mean", "95 % interval"],

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from tft.conversation import Conversation, ParseError, canonical_json
 from tft.engine import start_vllm
 from tft.errors import InputError
-from tft.params import Predict, Student
+from tft.params import Predict, Profile
 from tft.student.checkpoint import fingerprint
 from tft.student.encode import encode_prompt
 from tft.student.parse import parse
@@ -70,7 +70,7 @@ def prompts(
 
 
 def predict(
-    student: Student,
+    student: Profile,
     tokenizer: PreTrainedTokenizerBase,
     asked: Sequence[Prompt],
     adapters: Mapping[str, Path | None],
@@ -101,7 +101,7 @@ def predict(
     }
 
 
-def _key(student: Student, asked: Sequence[Prompt], adapter: Path | None, params: Predict) -> str:
+def _key(student: Profile, asked: Sequence[Prompt], adapter: Path | None, params: Predict) -> str:
     parts = [
         fingerprint(student.base),
         None if adapter is None else fingerprint(str(adapter)),
@@ -138,7 +138,7 @@ def _parsed(row: dict[str, Any]) -> dict[str, Any]:
             return row | {"name": call.name, "arguments": call.arguments_json, "error": None}
 
 
-def start_engine(student: Student, longest: int, params: Predict, **changes: Any) -> Any:
+def start_engine(student: Profile, longest: int, params: Predict, **changes: Any) -> Any:
     """A vLLM engine for prompts of up to `longest` tokens; `changes` are other vLLM options.
 
     Raises:
@@ -195,7 +195,7 @@ def ask_engine(
 
 
 def by_vllm(
-    student: Student,
+    student: Profile,
     tokenizer: PreTrainedTokenizerBase,
     asked: Sequence[Prompt],
     adapters: Mapping[str, Path | None],
@@ -208,7 +208,7 @@ def by_vllm(
 
 
 def by_transformers(
-    student: Student,
+    student: Profile,
     tokenizer: PreTrainedTokenizerBase,
     asked: Sequence[Prompt],
     adapters: Mapping[str, Path | None],
