@@ -48,6 +48,7 @@ def main() -> None:
             training = read_conversations(Path("data") / folder / "train.parquet")
             cells[cell] = Cell(answers, folder, training)
             losses[cell] = read_loss(Path("reports/loss") / f"{cell}.csv")
+    robustness = read_metrics(Path("metrics/robustness.json"), "robustness")
     run = Run(
         corpus=params.corpus,
         student=params.student,
@@ -69,7 +70,10 @@ def main() -> None:
         others=[
             read_metrics(Path("metrics/references.json"), "references"),
             read_metrics(Path("metrics/verdicts.json"), "judge"),
+            robustness,
         ],
+        robustness=robustness,
+        sweep=read_metrics(Path("metrics/sweep.json"), "sweep"),
         turns=browser(tests, cells),
     )
     write_text(Path("reports/index.html"), render_page(run))

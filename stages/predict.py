@@ -11,9 +11,8 @@ from pathlib import Path
 
 import click
 
-from tft.errors import InputError
 from tft.params import environment, load_params
-from tft.student.predict import predict, prompts
+from tft.student.predict import adapters_of, predict, prompts
 from tft.student.template import load_tokenizer
 from tft.tables import PREDICTIONS, read_conversations, write_rows
 from tft.task import read_task
@@ -29,13 +28,7 @@ def main() -> None:
     tokenizer = load_tokenizer(student.base, student.template)
     room = student.max_length - params.predict.max_new_tokens
     asked = prompts(tokenizer, task, tests, room)
-    adapters: dict[str, Path | None] = {"base": None}
-    for scenario in params.scenarios:
-        for pipeline in params.pipelines:
-            cell = f"{scenario}-{pipeline}"
-            adapters[cell] = Path("models/adapters") / cell
-            if not (adapters[cell] / "adapter_config.json").exists():
-                raise InputError(f"{adapters[cell]}: no adapter; `dvc repro finetune@{cell}`")
+    adapters = adapters_of(params.scenarios, params.pipelines)
     cache = Path(environment("TFT_CACHE", ".cache")) / "predictions"
     answers = predict(student, tokenizer, asked, adapters, params.predict, cache)
     for cell, rows in answers.items():

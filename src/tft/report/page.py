@@ -13,14 +13,18 @@ from tft.report import charts
 from tft.report.table import (
     BASELINES,
     INTERVALS,
+    UNDER_OTHER_NAMES,
     Cells,
     Comparison,
+    Robustness,
     Sheet,
     about_p,
+    about_robustness,
     both,
     cell_places,
     cells_sheet,
     comparison_sheet,
+    robustness_sheets,
     title,
 )
 from tft.task import RESPOND
@@ -51,8 +55,8 @@ class Run(NamedTuple):
     """What the stages before say: metrics by cell or by scenario, and the turns to browse.
 
     `kinds` is {scenario: kind}, `losses` the rows of the loss curves by cell, `others` metrics of
-    stages for all scenarios that may have asked language models, `turns` what `turns.browser`
-    returns.
+    stages for all scenarios that may have asked language models, `sweep` what `sweep.collect` says,
+    empty where there was none, `turns` what `turns.browser` returns.
     """
 
     corpus: str
@@ -65,6 +69,8 @@ class Run(NamedTuple):
     losses: Mapping[str, Sequence[Mapping[str, Any]]]
     curation: Curation
     others: Sequence[Mapping[str, Any]]
+    robustness: Robustness
+    sweep: Mapping[str, Mapping[str, Any]]
     turns: Mapping[str, Any]
 
 
@@ -92,6 +98,11 @@ def render_page(run: Run) -> str:
         about_p=about_p(len(scenarios)),
         comparison=_linked_comparison(run) if both(run.pipelines) else None,
         cells=_linked_cells(run, places),
+        robustness=run.robustness and robustness_sheets(run.robustness, run.kinds, run.pipelines),
+        about_robustness=run.robustness and about_robustness(run.robustness),
+        under_other_names=UNDER_OTHER_NAMES,
+        sweep=run.sweep,
+        measures=charts.MEASURES,
         places=places,
         labels=BASELINES,
         first=next(cell for cell in places if cell not in BASELINES),
@@ -158,6 +169,14 @@ def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
     }
     if both(run.pipelines):
         drawn["delta"] = charts.delta(charts.delta_rows(run.comparison, run.kinds))
+    for measure in charts.MEASURES:
+        if run.robustness:
+            rows = charts.robustness_rows(places, run.robustness, measure)
+            drawn[f"robustness-{measure}"] = charts.robustness(rows, names, measure)
+        for scenario, one in run.sweep.items():
+            rows = charts.sweep_rows(one["rows"], measure)
+            chart = charts.sweep(rows, names, one["dose"], measure)
+            drawn[f"sweep-{scenario}-{measure}"] = chart
     return drawn
 
 
