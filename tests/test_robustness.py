@@ -287,7 +287,7 @@ def project(tests: list[Conversation], sgd: tuple[list[Conversation], Task], tmp
     root = tmp_path_factory.mktemp("robustness")
     content = YAML(typ="safe").load(ROOT / "params.yaml")
     content |= {"run": ["low_data"], "pipelines": ["direct"]}
-    content["predict"] = {"backend": "transformers", "max_new_tokens": 24}
+    content["predict"] = {"backend": "transformers", "max_new_tokens": 8}
     content["students"]["tiny"]["lora"]["r"] = 8
     content["robustness"]["variants"] = ["v1", "v3"]
     content["sgd"]["archive"] = str(sgd_archive)

@@ -136,7 +136,7 @@ def robustness(rows: Rows, names: Sequence[str], measure: str) -> Layers:
     return alt.layer(
         dots.transform_filter("datum.names != 'original'"),
         strokes.transform_filter("datum.names == 'original'"),
-    ).properties(width="container", height=22 * drawn)
+    ).properties(width="container", height=28 * drawn)
 
 
 def sweep_rows(sweep: Rows, measure: str) -> list[dict[str, Any]]:
@@ -154,7 +154,9 @@ def sweep(rows: Rows, names: Sequence[str], dose: str, measure: str) -> Layers:
     scale = alt.Scale(range=list(COLOURS))
     base = alt.Chart(_data(rows)).encode(
         x=alt.X("dose:Q", title=dose, scale=alt.Scale(zero=False, nice=False)),
-        color=alt.Color("pipeline:N", sort=list(names), scale=scale, title=None),
+        color=alt.Color(
+            "pipeline:N", sort=list(names), scale=scale, legend=alt.Legend(title=None, symbolOpacity=1)
+        ),
         tooltip=[
             "pipeline:N", "dose:Q",
             *(alt.Tooltip(f"{column}:Q", format=".3f") for column in ("score", "low", "high")),
