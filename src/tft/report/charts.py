@@ -152,11 +152,10 @@ def sweep_rows(sweep: Rows, measure: str) -> list[dict[str, Any]]:
 def sweep(rows: Rows, names: Sequence[str], dose: str, measure: str) -> Layers:
     """Curves of `sweep_rows` over the dose, with bands of 95 % intervals."""
     scale = alt.Scale(range=list(COLOURS))
+    legend = alt.Legend(title=None, symbolOpacity=1)  # not as pale as the bands
     base = alt.Chart(_data(rows)).encode(
         x=alt.X("dose:Q", title=dose, scale=alt.Scale(zero=False, nice=False)),
-        color=alt.Color(
-            "pipeline:N", sort=list(names), scale=scale, legend=alt.Legend(title=None, symbolOpacity=1)
-        ),
+        color=alt.Color("pipeline:N", sort=list(names), scale=scale, legend=legend),
         tooltip=[
             "pipeline:N", "dose:Q",
             *(alt.Tooltip(f"{column}:Q", format=".3f") for column in ("score", "low", "high")),
