@@ -15,7 +15,7 @@ ifneq ($(wildcard $(TFT_SGD_ARCHIVE)),)
 export TFT_SGD_ARCHIVE := $(abspath $(TFT_SGD_ARCHIVE))
 endif
 
-.PHONY: setup run run-sgd test test-slow check format compare result pretrain serve calibrate
+.PHONY: setup run run-sgd test test-slow check format compare result pretrain serve calibrate sweep
 
 setup: $(INSTALLED)
 
@@ -86,6 +86,15 @@ pretrain: setup
 calibrate: setup
 	python stages/calibrate.py
 	dvc commit --force calibrate
+
+# Scores over the dose: the experiments that `sweep` in params.yaml asks for, one after another, and
+# their curves on the page. They belong to the commit they start from: commit only after the end.
+sweep: setup
+	python -m tft.report.sweep
+	dvc exp run --run-all --jobs 1
+	python stages/sweep.py
+	dvc commit --force sweep
+	dvc repro page
 
 # An OpenAI endpoint of a packaged student: make serve MODEL=noisy_labels-tft PORT=8000
 PORT ?= 8000

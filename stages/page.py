@@ -53,6 +53,7 @@ def main() -> None:
             cells[cell] = Cell(answers, folder, training)
             losses[cell] = read_loss(Path("reports/loss") / f"{shown[cell]}.csv")
     references = read_metrics(Path("metrics/references.json"), "references")
+    robustness = read_metrics(Path("metrics/robustness.json"), "robustness")
     run = Run(
         corpus=params.corpus,
         student=params.student,
@@ -77,8 +78,11 @@ def main() -> None:
             *(references.get(role, {}) for role in ("filter", "relabel")),
             read_metrics(Path("metrics/teacher.json"), "teacher"),
             read_metrics(Path("metrics/verdicts.json"), "judge"),
+            robustness,
         ],
         times=read_times([*params.scenarios, *params.pipelines, *places]),
+        robustness=robustness,
+        sweep=read_metrics(Path("metrics/sweep.json"), "sweep"),
         turns=browser(tests, cells),
     )
     write_text(Path("reports/index.html"), render_page(run))

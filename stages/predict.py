@@ -7,14 +7,12 @@ one. Answers of adapters that did not change come from TFT_CACHE.
     python stages/predict.py
 """
 
-import itertools
 from pathlib import Path
 
 import click
 
-from tft.errors import InputError
 from tft.params import environment, load_params
-from tft.student.predict import predict, prompts
+from tft.student.predict import adapters_of, predict, prompts
 from tft.student.template import load_tokenizer
 from tft.tables import PREDICTIONS, read_conversations, write_rows
 from tft.task import read_task
@@ -31,12 +29,7 @@ def main() -> None:
     tokenizer = load_tokenizer(student.base, student.template)
     room = student.max_length - params.predict.max_new_tokens
     asked = prompts(tokenizer, task, tests, room)
-    adapters: dict[str, Path | None] = {"base": None}
-    for place in itertools.product(params.scenarios, params.pipelines, params.seeds):
-        name = "-".join(map(str, place))
-        adapters[name] = Path("models/adapters") / name
-        if not (adapters[name] / "adapter_config.json").exists():
-            raise InputError(f"{adapters[name]}: no adapter; `dvc repro finetune@{name}`")
+    adapters = adapters_of(params.scenarios, params.pipelines, params.seeds)
     cache = Path(environment("TFT_CACHE", ".cache")) / "predictions"
     answers = predict(student, tokenizer, asked, adapters, params.predict, cache)
     for name, rows in answers.items():

@@ -1,9 +1,9 @@
 """Lay the cells' metrics out as the benchmark's table, and print it.
 
-Reads metrics/cells/*.json, metrics/comparison.json and metrics/contamination/PIPELINE.json. Writes
-metrics/pipelines/PIPELINE.json (flat, one judge score per scenario), metrics/pipelines/delta.json
-(tft less direct, where both were run), metrics/headline.json (the pipeline named by
-report.pipeline) and reports/benchmark.md.
+Reads metrics/cells/*.json, metrics/comparison.json, metrics/robustness.json and
+metrics/contamination/PIPELINE.json. Writes metrics/pipelines/PIPELINE.json (flat, one judge score
+per scenario), metrics/pipelines/delta.json (tft less direct, where both were run),
+metrics/headline.json (the pipeline named by report.pipeline) and reports/benchmark.md.
 
     python stages/report.py
 """
@@ -13,7 +13,15 @@ from pathlib import Path
 import click
 
 from tft.params import load_params
-from tft.report.table import both, cell_names, deltas, judge_scores, read_metrics, render
+from tft.report.table import (
+    both,
+    cell_names,
+    deltas,
+    judge_scores,
+    read_metrics,
+    render,
+    render_robustness,
+)
 from tft.tables import write_json, write_text
 from tft.timing import timed
 
@@ -37,10 +45,11 @@ def main() -> None:
         ).values()
     ]
     closest = max(cell["closest"]["similarity"] for cell in overlaps)
+    robustness = read_metrics(Path("metrics/robustness.json"), "robustness")
     kinds = {name: scenario.kind for name, scenario in params.scenarios.items()}
     page = render(
         cells, comparison, closest, kinds, pipelines, corpus=params.corpus, student=params.student
-    )
+    ) + render_robustness(robustness, kinds, pipelines)
 
     for pipeline in pipelines:
         scores = judge_scores(cells, scenarios, pipeline)

@@ -90,7 +90,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     for made_by_a_run in (root / "dvc.lock", *(root / "metrics").iterdir()):
         if made_by_a_run.is_dir():
             shutil.rmtree(made_by_a_run)
-        elif made_by_a_run.name != "judge.json":  # a frozen stage's, which ships
+        elif made_by_a_run.name not in ("judge.json", "sweep.json"):  # frozen stages', which ship
             made_by_a_run.unlink(missing_ok=True)
 
     project = Project(root)
@@ -108,7 +108,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.commit()
     ran = project.stages_run_by("dvc", "repro")
     single = {"fetch", "split", "references", "predict", "baselines", "judge", "score", "report"}
-    single |= {"teacher", "page"}
+    single |= {"teacher", "robustness", "page"}
     assert ran == single | {
         f"{stage}@{scenario}"
         for stage in ("traces", "filter", "relabel", "synthesize", "audit")
@@ -156,7 +156,7 @@ def test_a_scenario_param_rebuilds_its_cells_and_the_table_and_nothing_else(
         f"audit@{scenario}" for scenario in PARAMS.scenarios
     }
     own |= (
-        {"predict", "baselines", "score", "page"}
+        {"predict", "baselines", "score", "robustness", "page"}
         | {f"contamination@{pipeline}" for pipeline in PARAMS.pipelines}
         | {f"package@schema_drift-{pipeline}" for pipeline in PARAMS.pipelines}
         | {f"finetune@{name}" for name in STUDENTS if name.startswith("schema_drift-")}
@@ -196,6 +196,19 @@ def test_real_dialogues_take_the_place_of_simulated_ones(project: Project) -> No
     assert {one.source for one in traces} == {"Hotels_1", "Restaurants_1"}
     project.run("git", "restore", ".")
     project.run("dvc", "checkout")
+
+
+@needs_sgd
+def test_the_same_students_are_asked_under_other_names(project: Project) -> None:
+    ran = project.stages_run_by("dvc", "exp", "run", "--name", "reworded",
+                                "--set-param", "robustness.variants=[v1,v2]")  # fmt: skip
+    assert ran == {"robustness", "report", "page"}
+    found = json.loads((project.root / "metrics/robustness.json").read_text(encoding="utf-8"))
+    assert set(found["cells"]) == {"base", *CELLS}
+    assert set(found["comparison"]) == set(PARAMS.scenarios)
+    table = (project.root / "reports/benchmark.md").read_text(encoding="utf-8")
+    assert "under other names" in table
+    project.edit_params(robustness__variants=[])
 
 
 @needs_sgd

@@ -95,6 +95,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             write_json(Path(f"reports/times/{name}.json"), noted)
         write_json(Path("metrics/teacher.json"), {"role": "llm", "judge": 0.5})
         shutil.copy(ROOT / "metrics/judge.json", "metrics/judge.json")
+        for stage in ("robustness", "sweep"):
+            write_json(Path(f"metrics/{stage}.json"), {})
         for stage in ("baselines", "judge", "score", "page"):
             done = run_stage(stage)
             assert done.exit_code == 0, (stage, done.output, done.exception)
@@ -258,6 +260,68 @@ def test_times_are_told_by_stage_and_only_of_what_runs_here(page: Page, project:
     assert {name: one["seconds"] for name, one in kept.items()} == {
         name: seconds for name, seconds in TIMES.items() if name != "traces@old"
     }
+
+
+MEASURED = {"judge": 0.5, "service_call_exact": None, "name_accuracy": 1.0, "staged_tool_call": 1.0}
+BEYOND = {
+    "robustness": {
+        "cells": {
+            cell: {
+                "original": MEASURED | {"judge": 0.75},
+                "variants": {"v1": MEASURED, "v2": MEASURED},
+                "reworded": MEASURED,
+                "deviation": dict.fromkeys(MEASURED, 0.125) | {"service_call_exact": None},
+                "sensitivity": {"judge": 0.25},
+            }
+            for cell in ("base", "low_data-direct", "low_data-tft")
+        },
+        "comparison": {},
+    },
+    "sweep": {
+        "low_data": {
+            "dose": "scenarios.low_data.traces",
+            "judged_by": "a judge",
+            "rows": [
+                {"dose": dose, "pipeline": pipeline, "n": 4, "judge": 0.5,
+                 "service_call_exact": 0.25,
+                 "intervals": {"judge": [0.25, 0.75], "service_call_exact": None}}
+                for dose in (5, 80)
+                for pipeline in ("direct", "tft")
+            ],
+        }
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def beyond(project: Path) -> Iterator[Page]:
+    """The page of a run that went beyond the benchmark."""
+    with chdir(project):
+        for name, metrics in BEYOND.items():
+            write_json(Path(f"metrics/{name}.json"), metrics)
+        assert run_stage("page").exit_code == 0
+        yield Page(Path("reports/index.html").read_text(encoding="utf-8"))
+        for name in BEYOND:
+            write_json(Path(f"metrics/{name}.json"), {})
+        assert run_stage("page").exit_code == 0
+
+
+def test_other_names_and_doses_are_drawn_where_there_are_any(beyond: Page, page: Page) -> None:
+    told = " | ".join(beyond.texts["td"])
+    assert "low_data | tft | 0.750 | 0.500 ± 0.125 | 1.000 | 1.000 ± 0.125" in told
+    specs = beyond.script("charts")
+    added = {"robustness-judge", "robustness-service_call_exact",
+             "sweep-low_data-judge", "sweep-low_data-service_call_exact"}  # fmt: skip
+    assert specs.keys() - page.script("charts").keys() == added
+    places = {attributes.get("id") for tag, attributes in beyond.tags if tag == "figure"}
+    assert places == {f"chart-{name}" for name in specs}
+    rows = specs["robustness-judge"]["data"]["values"]
+    assert [(one["names"], one["score"]) for one in rows if one["pipeline"] == "tft"] == [
+        ("original", 0.75), ("v1", 0.5), ("v2", 0.5),
+    ]  # fmt: skip
+    rows = specs["sweep-low_data-judge"]["data"]["values"]
+    assert rows[-1] == {"dose": 80, "pipeline": "tft", "score": 0.5, "low": 0.25, "high": 0.75}
+    assert "Beyond the benchmark" not in " ".join(page.texts["a"] + page.texts["h2"])
 
 
 def test_made_again_it_is_the_same_and_what_is_missing_is_named(project: Path) -> None:

@@ -164,3 +164,28 @@ def test_the_environment_overrides_a_place(monkeypatch: pytest.MonkeyPatch) -> N
     assert environment("TFT_SGD_ARCHIVE", "default") == "default"
     monkeypatch.setenv("TFT_SGD_ARCHIVE", "/elsewhere")
     assert environment("TFT_SGD_ARCHIVE", "default") == "/elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("robustness.variants", ["v6"], "robustness.variants.0: "),
+        ("robustness.variants", ["v1", "v1"], "a variant stands here twice"),
+        ("sweep", {"noise": {"seed": [1, 2]}}, "sweep: 'noise' is none of scenarios"),
+        ("sweep.low_data", {"seed": [1, 2], "x": [1]}, "sweep.low_data.x: "),
+        ("sweep.low_data", {"seed": [1, 2], "x": [1, 2, 3]}, "not of one length"),
+        ("sweep.low_data", {}, "sweep.low_data: "),
+    ],
+)
+def test_what_goes_beyond_the_benchmark_is_checked(
+    shipped: dict[str, Any], tmp_path: Path, key: str, value: Any, told: str
+) -> None:
+    with pytest.raises(InputError, match=re.escape(told)):
+        load_changed(shipped, tmp_path, key, value)
+
+
+def test_only_sgd_has_rewordings(shipped: dict[str, Any], tmp_path: Path) -> None:
+    reworded = shipped | {"corpus": "builtin"}
+    load_changed(reworded, tmp_path, "robustness.variants", [])
+    with pytest.raises(InputError, match="SGD-X rewords SGD's tools only"):
+        load_changed(reworded, tmp_path, "robustness.variants", ["v1"])

@@ -14,13 +14,14 @@ from ruamel.yaml import YAML
 
 from tft.conversation import Conversation, Tool, assistant, user
 from tft.report import result
-from tft.report.table import BASELINES, cell_names, deltas, judge_scores, render
+from tft.report.table import BASELINES, cell_names, deltas, judge_scores, render, render_robustness
 from tft.tables import (
     PREDICTIONS,
     SCORES,
     VERDICTS,
     read_rows,
     write_conversations,
+    write_json,
     write_rows,
 )
 from tft.task import RESPOND, Task, write_task
@@ -96,6 +97,7 @@ def project(tmp_path, monkeypatch):
     write_task(Path("data/split/task.json"), TASK)
     Path("metrics").mkdir()
     shutil.copy(ROOT / "metrics/judge.json", "metrics/judge.json")
+    write_json(Path("metrics/robustness.json"), {})
     for scenario in SCENARIOS:
         write_conversations(Path(f"data/direct/{scenario}/train.parquet"), [TRACE])
     for cell in STUDENTS:
@@ -285,6 +287,30 @@ def test_own_traces_have_no_published_scores_beside_them():
     page = render(cells_of_both(), comparison, 0.9, kinds, ["direct", "tft"], "traces", "tiny")
     (row,) = [line for line in page.splitlines() if cells_in(line)[:2] == ["late", "0.650"]]
     assert cells_in(row) == ["late", "0.650", "0.700", "-0.050", "1.000", "", "", ""]
+
+
+def test_scores_under_other_names_stand_beside_the_original_ones():
+    measured = {"judge": 0.5, "name_accuracy": 1.0, "service_call_exact": None,
+                "staged_tool_call": 0.75}  # fmt: skip
+    cell = {
+        "original": measured | {"judge": 0.75},
+        "variants": {"v1": measured, "v4": measured},
+        "reworded": measured,
+        "deviation": measured | {"judge": 0.0625},
+        "sensitivity": {"judge": 0.25},
+    }
+    cells = {"base": cell, "early-tft": cell, "early-direct": cell}
+    line = {"tft": 0.5, "direct": 0.5, "difference": 0.0, "interval": None, "p_holm": 1.0}
+    found = {"cells": cells, "comparison": {"early": line}}
+    text = render_robustness(found, {"early": "baseline"}, ["direct", "tft"])
+    assert "(v1, v4)" in text
+    compared, of_cells = (part.splitlines() for part in text.split("\n\n")[2:])
+    assert cells_in(compared[2]) == ["early", "0.500", "0.500", "+0.000", "1.000"]
+    assert cells_in(of_cells[-1]) == [
+        "early", "tft", "0.750", "0.500 ± 0.062", "1.000", "1.000 ± 1.000", "", "", "0.750",
+        "0.750 ± 0.750", "0.250",
+    ]  # fmt: skip
+    assert render_robustness({}, {"early": "baseline"}, ["direct", "tft"]) == ""
 
 
 def test_scores_of_different_judges_are_not_set_side_by_side():

@@ -20,6 +20,7 @@ Temperature = Annotated[float, Field(ge=0, le=2)]  # what OpenAI and vLLM take
 Names = Annotated[list[str], Field(min_length=1)]
 MAX_SEED = 2**32 - 1  # numpy takes no larger one
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Doses = Annotated[list[int | float], Field(min_length=2)]
 # No user, password or query: addresses are shown in errors.
 ADDRESS = r"^https?://(\[[0-9a-fA-F:]+\]|[^\s@?#/:]+)(:\d{1,5})?(/[^\s@?#]*)?$"
 
@@ -321,6 +322,19 @@ class Judge(Section):
     today: date | None
 
 
+class Robustness(Section):
+    """Which of SGD-X's rewordings of the tools students are shown."""
+
+    variants: list[Literal["v1", "v2", "v3", "v4", "v5"]]
+
+    @field_validator("variants")
+    @classmethod
+    def _each_once(cls, variants: list[str]) -> list[str]:
+        if len({*variants}) < len(variants):
+            raise ValueError("a variant stands here twice")
+        return variants
+
+
 class Report(Section):
     """What metrics/headline.json holds."""
 
@@ -380,6 +394,8 @@ class Params(Section):
     pretrain: Pretrain
     predict: Predict
     judge: Judge
+    robustness: Robustness
+    sweep: dict[str, Annotated[dict[str, Doses], Field(min_length=1)]]
     report: Report
     llm: Llm
 
@@ -426,6 +442,20 @@ class Params(Section):
             raise ValueError(
                 f"report.pipeline: {self.report.pipeline!r} is none of pipelines: {self.pipelines}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _what_goes_beyond_the_benchmark_fits_it(self) -> Params:
+        if self.robustness.variants and self.corpus != "sgd":
+            raise ValueError(
+                f"robustness.variants: with corpus: {self.corpus}; SGD-X rewords SGD's tools only, "
+                "so leave the list empty"
+            )
+        for name, swept in self.sweep.items():
+            if name not in self.defined:
+                raise ValueError(f"sweep: {name!r} is none of scenarios: {list(self.defined)}")
+            if len({len(doses) for doses in swept.values()}) > 1:
+                raise ValueError(f"sweep.{name}: the params' lists are not of one length")
         return self
 
     @property

@@ -131,7 +131,8 @@ def read_dialogues(
     Raises:
         InputError: naming the archive, the member and, inside it, dialogue id and turn index.
     """
-    for member, content in _read_json(archive, params, r"dialogues_\d+\.json", pinned_only):
+    names = r"(train|dev|test)/dialogues_\d+\.json"
+    for member, content in _read_json(archive, params, names, pinned_only):
         where = f"{archive}: {member}"
         if not isinstance(content, list):
             raise InputError(f"{where}: expected a list of dialogues, got {content!r:.80}")
@@ -147,14 +148,17 @@ def read_dialogues(
                 yield member, dialogue
 
 
-def read_schemas(archive: str, params: Sgd) -> dict[str, dict[str, Any]]:
+def read_schemas(archive: str, params: Sgd, folder: str = "") -> dict[str, dict[str, Any]]:
     """Raw service schemas by service name; train, dev and test agree where they share one.
+
+    `folder`, with a slash at its end, is where to look in place of the repository's root.
 
     Raises:
         InputError: naming the archive, the member, the service and the key.
     """
     schemas: dict[str, dict[str, Any]] = {}
-    for member, content in _read_json(archive, params, r"schema\.json", pinned_only=True):
+    names = rf"{folder}(train|dev|test)/schema\.json"
+    for member, content in _read_json(archive, params, names, pinned_only=True):
         try:
             TypeAdapter(list[_Service]).validate_python(content)
         except ValidationError as error:
@@ -246,13 +250,12 @@ def _intent_tool(intent: dict[str, Any], slots: dict[str, dict[str, Any]]) -> To
 
 
 def _read_json(
-    archive: str, params: Sgd, name: str, pinned_only: bool
+    archive: str, params: Sgd, names: str, pinned_only: bool
 ) -> Iterator[tuple[str, Any]]:
-    """Yield (member, JSON) of train/, dev/ and test/ files of that name, checksums verified."""
-    pattern = re.compile(f"(train|dev|test)/{name}")
+    """Yield (member, JSON) of the files whose paths match `names`, checksums verified."""
 
     def wanted(member: str) -> bool:
-        return bool(pattern.fullmatch(member)) and (member in params.sha256 or not pinned_only)
+        return bool(re.fullmatch(names, member)) and (member in params.sha256 or not pinned_only)
 
     missing = set(filter(wanted, params.sha256))
     for member, content in read_files(archive, wanted, params.commit, HINT):

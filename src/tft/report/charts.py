@@ -100,6 +100,75 @@ def delta(rows: Rows) -> Layers:
     return alt.layer(zero, lines, points).properties(width="container", height=18 * len(rows))
 
 
+MEASURES = {"judge": "judge", "service_call_exact": "service calls exact"}
+"""What robustness and sweeps draw, and how it is called."""
+
+
+def robustness_rows(
+    places: Mapping[str, Mapping[str, str]], robustness: Mapping[str, Any], measure: str
+) -> list[dict[str, Any]]:
+    """Each cell's score under the tools' original names and under each variant's."""
+    return [
+        {**place, "names": names, "score": summary[measure]}
+        for cell, place in places.items()
+        if cell in robustness["cells"]
+        for names, summary in [
+            ("original", robustness["cells"][cell]["original"]),
+            *robustness["cells"][cell]["variants"].items(),
+        ]
+        if summary[measure] is not None
+    ]
+
+
+def robustness(rows: Rows, names: Sequence[str], measure: str) -> Layers:
+    """Points of `robustness_rows`: a stroke for the original names, a dot for each variant."""
+    scale = alt.Scale(range=list(COLOURS))
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X("score:Q", title=MEASURES[measure], scale=alt.Scale(domain=[0, 1])),
+        y=alt.Y("scenario:N", sort=None, title=None),
+        yOffset=alt.YOffset("pipeline:N", sort=list(names)),
+        color=alt.Color("pipeline:N", sort=list(names), scale=scale, title=None),
+        tooltip=["scenario:N", "pipeline:N", "names:N", alt.Tooltip("score:Q", format=".3f")],
+    )
+    dots = base.mark_point(filled=True, opacity=0.6, size=40)
+    strokes = base.mark_tick(thickness=3, size=16)
+    drawn = len({(row["scenario"], row["pipeline"]) for row in rows})
+    return alt.layer(
+        dots.transform_filter("datum.names != 'original'"),
+        strokes.transform_filter("datum.names == 'original'"),
+    ).properties(width="container", height=28 * drawn)
+
+
+def sweep_rows(sweep: Rows, measure: str) -> list[dict[str, Any]]:
+    """A scenario's doses with each pipeline's score and its interval, null where there is none."""
+    rows = []
+    for one in sweep:
+        low, high = one["intervals"][measure] or (None, None)
+        key = {"dose": one["dose"], "pipeline": one["pipeline"]}
+        rows.append({**key, "score": one[measure], "low": low, "high": high})
+    return rows
+
+
+def sweep(rows: Rows, names: Sequence[str], dose: str, measure: str) -> Layers:
+    """Curves of `sweep_rows` over the dose, with bands of 95 % intervals."""
+    scale = alt.Scale(range=list(COLOURS))
+    legend = alt.Legend(title=None, symbolOpacity=1)  # not as pale as the bands
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X("dose:Q", title=dose, scale=alt.Scale(zero=False, nice=False)),
+        color=alt.Color("pipeline:N", sort=list(names), scale=scale, legend=legend),
+        tooltip=[
+            "pipeline:N", "dose:Q",
+            *(alt.Tooltip(f"{column}:Q", format=".3f") for column in ("score", "low", "high")),
+        ],
+    )  # fmt: skip
+    whole = alt.Scale(domain=[0, 1])
+    lines = base.mark_line(point=True).encode(
+        y=alt.Y("score:Q", title=MEASURES[measure], scale=whole)
+    )
+    bands = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", scale=whole), y2="high:Q")
+    return alt.layer(bands, lines).properties(width="container", height=220)
+
+
 def confusion(rows: Rows) -> Layers:
     """A cell's turns by reference's tool, predicted tool and their number; `share` of the line."""
     base = _of_cell(alt.Chart(_data(rows))).encode(

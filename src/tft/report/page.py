@@ -15,16 +15,20 @@ from tft.report.table import (
     INTERVALS,
     LABELS,
     TEACHER,
+    UNDER_OTHER_NAMES,
     Cells,
     Comparison,
+    Robustness,
     Sheet,
     about_correction,
     about_p,
+    about_robustness,
     about_seeds,
     both,
     cell_places,
     cells_sheet,
     comparison_sheet,
+    robustness_sheets,
     title,
 )
 from tft.task import RESPOND
@@ -57,8 +61,9 @@ class Run(NamedTuple):
 
     `kinds` is {scenario: kind}, `losses` the rows of the loss curves by cell, `others` metrics of
     stages for all scenarios that may have asked language models, `times` what `timing.read_times`
-    returns, `turns` what `turns.browser` returns. Of a cell with students from several `seeds`, the
-    first's are the turns, the loss and the breakdown.
+    returns, `sweep` what `sweep.collect` says, empty where there was none, `turns` what
+    `turns.browser` returns. Of a cell with students from several `seeds`, the first's are the
+    turns, the loss and the breakdown.
     """
 
     corpus: str
@@ -73,6 +78,8 @@ class Run(NamedTuple):
     curation: Curation
     others: Sequence[Mapping[str, Any]]
     times: Mapping[str, Mapping[str, Any]]
+    robustness: Robustness
+    sweep: Mapping[str, Mapping[str, Any]]
     turns: Mapping[str, Any]
 
 
@@ -102,6 +109,11 @@ def render_page(run: Run) -> str:
         comparison=_linked_comparison(run) if both(run.pipelines) else None,
         cells=_linked_cells(run, places),
         seeds=run.seeds,
+        robustness=run.robustness and robustness_sheets(run.robustness, run.kinds, run.pipelines),
+        about_robustness=run.robustness and about_robustness(run.robustness),
+        under_other_names=UNDER_OTHER_NAMES,
+        sweep=run.sweep,
+        measures=charts.MEASURES,
         places=places,
         labels=LABELS,
         first=next(cell for cell in places if cell not in LABELS),
@@ -171,6 +183,14 @@ def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
         drawn["delta"] = charts.delta(charts.delta_rows(run.comparison, run.kinds))
     if run.times:
         drawn["times"] = charts.times(charts.time_rows(run.times))
+    for measure in charts.MEASURES:
+        if run.robustness:
+            rows = charts.robustness_rows(places, run.robustness, measure)
+            drawn[f"robustness-{measure}"] = charts.robustness(rows, names, measure)
+        for scenario, one in run.sweep.items():
+            rows = charts.sweep_rows(one["rows"], measure)
+            chart = charts.sweep(rows, names, one["dose"], measure)
+            drawn[f"sweep-{scenario}-{measure}"] = chart
     return drawn
 
 

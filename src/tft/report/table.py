@@ -41,6 +41,7 @@ INTERVALS = (
 EVERY_CELL = "## Every cell"
 """Where the page goes into details, which README.md leaves to results/."""
 
+UNDER_OTHER_NAMES = "The same tools under other names"
 CORRECTED = "judge, corrected"
 COLUMNS = (
     "judge",
@@ -56,6 +57,8 @@ Cells = Mapping[str, Mapping[str, Any]]
 """Metrics of each cell (`evaluation.summary`), by its name: of BASELINES or SCENARIO-PIPELINE."""
 Comparison = Mapping[str, Mapping[str, Any]]
 """What `evaluation.summary.compare_pipelines` says, by scenario."""
+Robustness = Mapping[str, Any]
+"""What `evaluation.robustness.robustness` says; empty where no student was asked again."""
 Sheet = tuple[list[str], list[list[str]]]
 """Head and rows of a table, as they are read."""
 
@@ -138,6 +141,17 @@ def render(
     lines += [EVERY_CELL, "", about_correction(cells), ""]
     lines.append(_markdown(*cells_sheet(cells, kinds, pipelines)))
     return "\n".join(lines) + "\n"
+
+
+def render_robustness(
+    robustness: Robustness, kinds: Mapping[str, str], pipelines: Sequence[str]
+) -> str:
+    """The end of reports/benchmark.md; empty where no student was asked again."""
+    if not robustness:
+        return ""
+    sheets = robustness_sheets(robustness, kinds, pipelines)
+    parts = [f"\n## {UNDER_OTHER_NAMES}", about_robustness(robustness)]
+    return "\n\n".join([*parts, *(_markdown(*sheet) for sheet in sheets)]) + "\n"
 
 
 def title(cells: Cells, corpus: str, student: str) -> str:
@@ -261,6 +275,46 @@ def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]
     trained = [f"{scenario}-{pipeline}" for scenario in kinds for pipeline in pipelines]
     spreads = [cells[name].get("spread", {}).get("judge") for name in (*untrained, *trained)]
     return _with_spreads((head, rows), "judge", spreads, seeds)
+
+
+def about_robustness(robustness: Robustness) -> str:
+    """What the robustness sheets say."""
+    variants = list(next(iter(robustness["cells"].values()))["variants"])
+    return (
+        f"The same students and turns, the tools reworded as in SGD-X ({', '.join(variants)}). "
+        "Reworded: the mean over these variants ± their standard deviation. Sensitivity is SGD-X's "
+        "schema sensitivity of the judge's verdicts: how much a turn's vary; 0 is not at all."
+    )
+
+
+def robustness_sheets(
+    robustness: Robustness, kinds: Mapping[str, str], pipelines: Sequence[str]
+) -> list[Sheet]:
+    """TFT against Direct over all rewordings, if there is that; a row a cell."""
+    measures = ["judge", "name_accuracy", "service_call_exact", "staged_tool_call"]
+    head = ["scenario", "pipeline"]
+    for measure in measures:
+        head += [measure.replace("_", " "), "reworded"]
+    head.append("sensitivity")
+    rows = []
+    for cell, place in cell_places(list(kinds), pipelines).items():
+        if cell in robustness["cells"]:
+            one = robustness["cells"][cell]
+            row = list(place.values())
+            for measure in measures:
+                row += [_score(one["original"][measure]), _with_spread(one, measure)]
+            rows.append([*row, _score(one["sensitivity"]["judge"])])
+    sheets = [(head, rows)]
+    if comparison := robustness["comparison"]:
+        compared, of_scenarios = comparison_sheet(comparison, kinds)
+        ours = compared.index("p") + 1  # nothing is published of other names
+        sheets.insert(0, (compared[:ours], [row[:ours] for row in of_scenarios]))
+    return sheets
+
+
+def _with_spread(cell: Mapping[str, Any], measure: str) -> str:
+    mean, deviation = _score(cell["reworded"][measure]), cell["deviation"][measure]
+    return mean if deviation is None else f"{mean} ± {deviation:.3f}"
 
 
 def _numbers(cell: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ can change the answer, so only adapters that changed are asked again.
 
 import hashlib
 import importlib.metadata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +43,22 @@ class Answer(NamedTuple):
 
     ids: list[int]
     finish_reason: str
+
+
+def adapters_of(scenarios: Iterable[str], pipelines: Sequence[str]) -> dict[str, Path | None]:
+    """Where the adapter of each student is, by its cell's name; `base` has none.
+
+    Raises:
+        InputError: there is none for a cell; names the stage that trains it.
+    """
+    adapters: dict[str, Path | None] = {"base": None}
+    for scenario in scenarios:
+        for pipeline in pipelines:
+            cell = f"{scenario}-{pipeline}"
+            folder = adapters[cell] = Path("models/adapters") / cell
+            if not (folder / "adapter_config.json").exists():
+                raise InputError(f"{folder}: no adapter; `dvc repro finetune@{cell}`")
+    return adapters
 
 
 def prompts(

@@ -1,0 +1,143 @@
+"""Dose and response: an experiment for each value of a scenario's param, and what they came to.
+
+    python -m tft.report.sweep
+
+queues those that `sweep` in params.yaml asks for, each of its one scenario; `dvc exp run --run-all`
+runs them, stages/sweep.py gathers their scores. `make sweep` does all three.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from dvc.repo import Repo
+from ruamel.yaml import YAML
+
+from tft.errors import InputError
+from tft.params import load_params
+
+Swept = Mapping[str, Mapping[str, Sequence[float]]]
+"""Params.sweep: {scenario: {param: one value an experiment}}; the first param is the dose."""
+
+MEASURES = ("judge", "service_call_exact")
+
+
+def experiments(swept: Swept) -> dict[str, dict[str, Any]]:
+    """The params of each experiment, by its name, such as sweep-low_data-20."""
+    found = {}
+    for scenario, settings in swept.items():
+        for values in zip(*settings.values(), strict=True):
+            found[f"sweep-{scenario}-{values[0]}"] = {
+                "run": f"[{scenario}]",
+                **dict(zip(settings, values, strict=True)),
+            }
+    return found
+
+
+def queue(root: Path, swept: Swept) -> None:
+    """Queue all experiments anew; those of the same names, made or queued before, are removed.
+
+    Raises:
+        InputError: params.yaml has no such param, or DVC's words on what went wrong.
+    """
+    content = YAML(typ="safe").load(root / "params.yaml")
+    for scenario, settings in swept.items():
+        for key in settings:
+            place = content
+            for part in key.split("."):
+                if not isinstance(place, dict) or part not in place:
+                    raise InputError(f"params.yaml: sweep.{scenario}: there is no param {key!r}")
+                place = place[part]
+    names = experiments(swept)
+    for name in {*made(root), *queued(root)} & {*names}:
+        _dvc(root, "exp", "remove", "--quiet", name)
+    for name, settings in names.items():
+        changes = [f"--set-param={key}={value}" for key, value in settings.items()]
+        click.echo(_dvc(root, "exp", "run", "--queue", "--name", name, *changes).strip())
+
+
+def made(root: Path) -> dict[str, str]:
+    """The commit of every experiment that was made from HEAD, by its name."""
+    with Repo(str(root)) as repo:
+        return {
+            name: revision
+            for of_commit in repo.experiments.ls().values()
+            for name, revision in of_commit
+        }
+
+
+def queued(root: Path) -> set[str]:
+    """The names of all experiments in DVC's queue, those that failed among them."""
+    with Repo(str(root)) as repo:
+        return {entry["name"] for entry in repo.experiments.celery_queue.status()}
+
+
+def collect(root: Path, swept: Swept, pipelines: Sequence[str]) -> dict[str, Any]:
+    """What the experiments came to.
+
+    Returns:
+        {scenario: {dose: the param's name, judged_by, rows}}, a row a dose and pipeline, with
+        MEASURES and their 95 % intervals.
+
+    Raises:
+        InputError: names an experiment that is not there, or the scores that one lacks; scores of
+            different judges.
+    """
+    revisions = made(root)
+    names = experiments(swept)
+    if missing := [name for name in names if name not in revisions]:
+        raise InputError(
+            f"no experiment {', '.join(missing)} of this commit; `dvc queue status` and `dvc queue "
+            "logs NAME` tell of those that failed, `make sweep` makes all"
+        )
+    found: dict[str, Any] = {}
+    for scenario, settings in swept.items():
+        dose = next(iter(settings))
+        rows, judges = [], set()
+        for value in settings[dose]:
+            revision = revisions[f"sweep-{scenario}-{value}"]
+            for pipeline in pipelines:
+                cell = _read(root, revision, f"metrics/cells/{scenario}-{pipeline}.json")
+                judges.add(cell["judged_by"])
+                scores = {measure: cell[measure] for measure in MEASURES}
+                intervals = {measure: cell["intervals"].get(measure) for measure in MEASURES}
+                rows.append(
+                    {"dose": value, "pipeline": pipeline, "n": cell["n"], **scores}
+                    | {"intervals": intervals}
+                )
+        if len(judges) > 1:
+            raise InputError(
+                f"sweep {scenario}: scores of different judges {sorted(judges)}; `make sweep`"
+            )
+        found[scenario] = {"dose": dose, "judged_by": judges.pop(), "rows": rows}
+    return found
+
+
+def _read(root: Path, revision: str, path: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(_output(root, "git", "show", f"{revision}:{path}"))
+    return content
+
+
+def _dvc(root: Path, *arguments: str) -> str:
+    return _output(root, sys.executable, "-m", "dvc", *arguments)
+
+
+def _output(root: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise InputError(f"`{' '.join(command)}`: {done.stderr.strip()}")
+    return done.stdout
+
+
+@click.command(help="Queue the experiments that `sweep` in params.yaml asks for.")
+def main() -> None:
+    """See the module's docstring."""
+    queue(Path.cwd(), load_params().sweep)
+
+
+if __name__ == "__main__":
+    main()
