@@ -66,7 +66,9 @@ def main() -> None:
             prompt._replace(conversation=f"{rewording.variant}/{prompt.conversation}")
             for prompt in prompts(tokenizer, rewording.task, shown, room)
         ]
-    adapters = adapters_of(params.scenarios, params.pipelines)
+    # Of students that differ in the training seed alone, the first seed's.
+    adapters = adapters_of(params.scenarios, params.pipelines, params.seeds[:1])
+    adapters = {name.removesuffix(f"-{params.seeds[0]}"): one for name, one in adapters.items()}
     cache = Path(environment("TFT_CACHE", ".cache")) / "predictions"
     answers = predict(student, tokenizer, asked, adapters, params.predict, cache)
 

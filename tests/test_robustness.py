@@ -286,7 +286,7 @@ def project(tests: list[Conversation], sgd: tuple[list[Conversation], Task], tmp
 
     root = tmp_path_factory.mktemp("robustness")
     content = YAML(typ="safe").load(ROOT / "params.yaml")
-    content |= {"run": ["low_data"], "pipelines": ["direct"]}
+    content |= {"run": ["low_data"], "pipelines": ["direct"], "seeds": [1]}
     content["predict"] = {"backend": "transformers", "max_new_tokens": 8}
     content["students"]["tiny"]["lora"]["r"] = 8
     content["robustness"]["variants"] = ["v1", "v3"]
@@ -294,11 +294,11 @@ def project(tests: list[Conversation], sgd: tuple[list[Conversation], Task], tmp
     YAML().dump(content, root / "params.yaml")
     (root / "models").mkdir()
     (root / "models/base").symlink_to(BASE)
-    tiny = load_params(ROOT / "params.yaml").students["tiny"]
+    tiny = load_params(ROOT / "params.yaml").students["tiny"].seeded(1)
     torch.manual_seed(0)
     lora = Lora(r=8, alpha=8, dropout=0.0)
     model = adapted(tiny.model_copy(update={"base": str(BASE), "lora": lora}))
-    model.save_pretrained(root / "models/adapters/low_data-direct")
+    model.save_pretrained(root / "models/adapters/low_data-direct-1")
     short = replace(tests[0], messages=tests[0].messages[:8])
     write_conversations(root / "data/split/test.parquet", [short])
     write_task(root / "data/split/task.json", sgd[1])

@@ -6,6 +6,7 @@ can change the answer, so only adapters that changed are asked again.
 
 import hashlib
 import importlib.metadata
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,19 +46,20 @@ class Answer(NamedTuple):
     finish_reason: str
 
 
-def adapters_of(scenarios: Iterable[str], pipelines: Sequence[str]) -> dict[str, Path | None]:
-    """Where the adapter of each student is, by its cell's name; `base` has none.
+def adapters_of(
+    scenarios: Iterable[str], pipelines: Sequence[str], seeds: Sequence[int]
+) -> dict[str, Path | None]:
+    """Where the adapter of each student is, by its name, SCENARIO-PIPELINE-SEED; `base` has none.
 
     Raises:
-        InputError: there is none for a cell; names the stage that trains it.
+        InputError: there is none for a student; names the stage that trains it.
     """
     adapters: dict[str, Path | None] = {"base": None}
-    for scenario in scenarios:
-        for pipeline in pipelines:
-            cell = f"{scenario}-{pipeline}"
-            folder = adapters[cell] = Path("models/adapters") / cell
-            if not (folder / "adapter_config.json").exists():
-                raise InputError(f"{folder}: no adapter; `dvc repro finetune@{cell}`")
+    for place in itertools.product(scenarios, pipelines, seeds):
+        name = "-".join(map(str, place))
+        folder = adapters[name] = Path("models/adapters") / name
+        if not (folder / "adapter_config.json").exists():
+            raise InputError(f"{folder}: no adapter; `dvc repro finetune@{name}`")
     return adapters
 
 
