@@ -1,5 +1,7 @@
 """Put together what a user takes away: adapter, merged weights, task and card of one cell.
 
+Where the agent answers in plain text, so does the student: with a parser and a template for it.
+
 Reads the student's base, models/adapters/CELL, data/PIPELINE/SCENARIO/train.parquet,
 data/split/task.json, reports/loss/CELL.csv and metrics/cells/CELL.json. Writes
 models/students/CELL.
@@ -14,9 +16,11 @@ from pathlib import Path
 
 import click
 
+from tft.corpus.talk import TALK, without_talk
 from tft.params import load_params
 from tft.student.card import write_student_card
 from tft.student.checkpoint import merge
+from tft.student.plain_text import answer_in_plain_text
 from tft.tables import read_conversations
 from tft.task import read_task, write_task
 
@@ -29,7 +33,8 @@ def main(scenario: str, pipeline: str) -> None:
     params = load_params()
     params.scenario(scenario)
     cell = f"{scenario}-{pipeline}"
-    task = read_task(Path("data/split/task.json"))
+    trained = read_task(Path("data/split/task.json"))
+    task = without_talk(trained)
     conversations = read_conversations(Path("data") / pipeline / scenario / "train.parquet")
     metrics = json.loads((Path("metrics/cells") / f"{cell}.json").read_text(encoding="utf-8"))
     with (Path("reports/loss") / f"{cell}.csv").open(encoding="utf-8", newline="") as file:
@@ -37,6 +42,8 @@ def main(scenario: str, pipeline: str) -> None:
     adapter, output = Path("models/adapters") / cell, Path("models/students") / cell
     shutil.copytree(adapter, output / "adapter", dirs_exist_ok=True)
     merge(params.students[params.student].base, adapter, output / "merged")
+    if task != trained:
+        answer_in_plain_text(output, TALK)
     write_task(output / "job_description.json", task)
     write_student_card(output, (scenario, pipeline), params, task, conversations, losses, metrics)
 

@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 from jsonschema import Draft202012Validator, SchemaError
 
 from tft.conversation import Conversation
-from tft.corpus.assemble import assemble, with_talk
+from tft.corpus.assemble import assemble
 from tft.corpus.formats.events import Logged
 from tft.corpus.formats.known import BY_LINE, SPREAD, Record, shape
 from tft.corpus.lines import Line, Piece, grouped, read_lines
 from tft.corpus.report import DIALOGUES, FileReport, ImportReport
+from tft.corpus.talk import with_talk
 from tft.errors import InputError
 from tft.params import Traces
 from tft.task import Task, read_task
