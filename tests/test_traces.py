@@ -172,6 +172,9 @@ def without(key: str) -> dict[str, Any]:
         ({"traces": "text"}, r"no known format; line 1: not JSON"),
         ({"traces": '{"text": "hi", "user": 1}'},
          r"no known format; line 1: an object with the keys text, user\. Known are openai, "),
+        ({"traces": line(HELLO, BYE), "format": "xml"}, r"traces\.format: Input should be 'auto'"),
+        ({"traces": b"\xff\xfe" + line(HELLO, BYE).encode("utf-16-le")},
+         r"no known format; line 1: not UTF-8: byte 0xff at 0"),
         ({"traces": "\n".join([line(HELLO, BYE)] * 3 + ["{", line(HELLO)])},
          r"read as openai: 2 of 5 traces refused, traces\.max_refused is 0\.1: not JSON "
          r"\(1, first in line 4\), one-sided \(1, first in line 5\).*refused\.parquet"),
