@@ -5,8 +5,9 @@ Run:   python benchmarks/importing.py [--traces 1000 --traces 10000]
 
 A log of so many traces is the example's, again and again under new ids. Each step is a process of
 its own: importing modules alone, reading (every conversation made and let go), the stage fetch
-(read and written), and the stage split, which holds all conversations at once. Seconds are of the
-processor, memory is a process's largest resident set.
+(read and written), the stage split (read three times: to draw, for each side), and the stages
+traces and filter, which hold all conversations at once. Seconds are of the processor, memory is a
+process's largest resident set.
 """
 
 import os
@@ -28,7 +29,10 @@ STEPS = {
     "print(sum(1 for _ in load_corpus(load_params())[0]))",
     "fetch": str(ROOT / "stages/fetch.py"),
     "split": str(ROOT / "stages/split.py"),
+    "traces": str(ROOT / "stages/traces.py"),
+    "filter": str(ROOT / "stages/filter.py"),
 }
+OF_A_SCENARIO = ("traces", "filter")
 
 
 def write_log(folder: Path, traces: int) -> None:
@@ -46,6 +50,7 @@ def measured(step: str, folder: Path) -> tuple[float, float]:
     """(seconds, MiB) of a process of its own."""
     code = STEPS[step]
     arguments = [code] if code.endswith(".py") else ["-c", code]
+    arguments += ["own"] if step in OF_A_SCENARIO else []
     child = subprocess.Popen([sys.executable, *arguments], cwd=folder)
     _, status, usage = os.wait4(child.pid, 0)
     if status:
@@ -55,7 +60,8 @@ def measured(step: str, folder: Path) -> tuple[float, float]:
 
 @click.command(help=__doc__)
 @click.option("--traces", type=int, multiple=True, default=(1_000, 10_000, 100_000))
-def main(traces: tuple[int, ...]) -> None:
+@click.option("--steps", type=click.Choice(list(STEPS)), multiple=True, default=list(STEPS))
+def main(traces: tuple[int, ...], steps: tuple[str, ...]) -> None:
     rows = []
     for number in traces:
         with tempfile.TemporaryDirectory() as place:
@@ -66,7 +72,7 @@ def main(traces: tuple[int, ...]) -> None:
             content["traces"]["path"] = "logs"
             YAML().dump(content, folder / "params.yaml")
             size = (folder / "logs/traces.jsonl").stat().st_size / 2**20
-            for step in STEPS:
+            for step in steps:
                 seconds, memory = measured(step, folder)
                 rows.append([f"{number:,}", f"{size:.0f}", step, f"{seconds:.1f}", f"{memory:.0f}"])
                 print(*rows[-1], flush=True)

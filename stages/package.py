@@ -1,5 +1,7 @@
 """Put together what a user takes away: adapter, merged weights, task and card of one cell.
 
+Where the agent answers in plain text, so does the student: with a parser and a template for it.
+
 Reads the student's base, models/adapters/CELL-SEED, data/PIPELINE/SCENARIO/train.parquet,
 data/split/task.json, reports/loss/CELL-SEED.csv and metrics/cells/CELL.json, where SEED is the
 first of `seeds`. Writes models/students/CELL.
@@ -14,9 +16,11 @@ from pathlib import Path
 
 import click
 
+from tft.corpus.talk import TALK, without_talk
 from tft.params import load_params
 from tft.student.card import write_student_card
 from tft.student.checkpoint import merge
+from tft.student.plain_text import answer_in_plain_text
 from tft.tables import read_conversations
 from tft.task import read_task, write_task
 from tft.timing import timed
@@ -30,15 +34,18 @@ def main(scenario: str, pipeline: str) -> None:
     params = load_params()
     params.scenario(scenario)
     cell = f"{scenario}-{pipeline}"
-    trained = f"{cell}-{params.seeds[0]}"
-    task = read_task(Path("data/split/task.json"))
+    student = f"{cell}-{params.seeds[0]}"
+    trained = read_task(Path("data/split/task.json"))
+    task = without_talk(trained)
     conversations = read_conversations(Path("data") / pipeline / scenario / "train.parquet")
     metrics = json.loads((Path("metrics/cells") / f"{cell}.json").read_text(encoding="utf-8"))
-    with (Path("reports/loss") / f"{trained}.csv").open(encoding="utf-8", newline="") as file:
+    with (Path("reports/loss") / f"{student}.csv").open(encoding="utf-8", newline="") as file:
         losses = {row["split"]: float(row["loss"]) for row in csv.DictReader(file)}  # the last one
-    adapter, output = Path("models/adapters") / trained, Path("models/students") / cell
+    adapter, output = Path("models/adapters") / student, Path("models/students") / cell
     shutil.copytree(adapter, output / "adapter", dirs_exist_ok=True)
     merge(params.students[params.student].base, adapter, output / "merged")
+    if task != trained:
+        answer_in_plain_text(output, TALK)
     write_task(output / "job_description.json", task)
     write_student_card(output, (scenario, pipeline), params, task, conversations, losses, metrics)
 

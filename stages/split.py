@@ -10,9 +10,9 @@ from pathlib import Path
 
 import click
 
+from tft.corpus.stream import Stored, write_stream
 from tft.params import load_params
 from tft.roles import split_corpus
-from tft.tables import read_conversations, write_conversations
 from tft.task import read_task, write_task
 from tft.timing import timed
 
@@ -24,11 +24,11 @@ SPLIT = Path("data/split")
 def main() -> None:
     """See the module's docstring."""
     params = load_params()
-    train, test = split_corpus(read_conversations(CORPUS / "conversations.parquet"), params)
-    write_conversations(SPLIT / "train.parquet", train)
-    write_conversations(SPLIT / "held_out.parquet", test)
+    train, test = split_corpus(Stored(CORPUS / "conversations.parquet"), params)
+    trained = write_stream(SPLIT / "train.parquet", train)
+    tested = write_stream(SPLIT / "held_out.parquet", test)
     write_task(SPLIT / "task.json", read_task(CORPUS / "task.json"))
-    print(f"train: {len(train)} conversations; held out: {len(test)} conversations")
+    print(f"train: {trained} conversations; held out: {tested} conversations")
 
 
 if __name__ == "__main__":

@@ -199,19 +199,6 @@ def test_real_dialogues_take_the_place_of_simulated_ones(project: Project) -> No
 
 
 @needs_sgd
-def test_the_same_students_are_asked_under_other_names(project: Project) -> None:
-    ran = project.stages_run_by("dvc", "exp", "run", "--name", "reworded",
-                                "--set-param", "robustness.variants=[v1,v2]")  # fmt: skip
-    assert ran == {"robustness", "report", "page"}
-    found = json.loads((project.root / "metrics/robustness.json").read_text(encoding="utf-8"))
-    assert set(found["cells"]) == {"base", *CELLS}
-    assert set(found["comparison"]) == set(PARAMS.scenarios)
-    table = (project.root / "reports/benchmark.md").read_text(encoding="utf-8")
-    assert "under other names" in table
-    project.edit_params(robustness__variants=[])
-
-
-@needs_sgd
 def test_a_new_base_is_made_on_demand_and_makes_every_student_out_of_date(project: Project) -> None:
     project.edit_params(
         pretrain__start=None, pretrain__steps=20, pretrain__copy_steps=5, pretrain__row_tokens=512

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tft.conversation import Conversation, Message, Tool, assistant, user
-from tft.corpus.assemble import Assembled, assemble, with_talk
+from tft.corpus.assemble import Assembled, assemble
 from tft.corpus.formats import anthropic_messages, langfuse, openai_chat, otel
 from tft.corpus.formats.known import BY_LINE, SPREAD
 from tft.corpus.lines import read_lines
 from tft.corpus.report import ImportReport
+from tft.corpus.talk import with_talk
 from tft.corpus.traces import detect, read_traces
 from tft.errors import InputError
 from tft.params import Traces

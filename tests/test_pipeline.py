@@ -98,7 +98,7 @@ def files_used(stage: str) -> set[Path]:
         file
         for module in used
         for file in module.parent.iterdir()
-        if file.is_file() and file.suffix != ".py" and file.name in module.read_text("utf-8")
+        if file.is_file() and f'"{file.name}"' in module.read_text("utf-8")
     }
     return used | data | {ROOT / "stages" / f"{stage}.py"}
 

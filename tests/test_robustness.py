@@ -286,7 +286,7 @@ def project(tests: list[Conversation], sgd: tuple[list[Conversation], Task], tmp
 
     root = tmp_path_factory.mktemp("robustness")
     content = YAML(typ="safe").load(ROOT / "params.yaml")
-    content |= {"run": ["low_data"], "pipelines": ["direct"], "seeds": [1]}
+    content |= {"run": ["low_data"], "pipelines": ["direct"], "seeds": [1], "corpus": "sgd"}
     content["predict"] = {"backend": "transformers", "max_new_tokens": 8}
     content["students"]["tiny"]["lora"]["r"] = 8
     content["robustness"]["variants"] = ["v1", "v3"]

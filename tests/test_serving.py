@@ -4,6 +4,7 @@ import importlib.util
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tft.__main__ import main
 from tft.chatting import simulated
 from tft.conversation import Tool
 from tft.serving import server_command
+from tft.student.plain_text import PARSER
 from tft.student.template import load_tokenizer
 from tft.task import RESPOND, Task, write_task
 
@@ -70,6 +72,16 @@ def test_the_served_model_has_the_students_name(root: Path) -> None:
     assert command[command.index("--port") + 1] == "8123"
 
 
+def test_a_student_that_answers_in_plain_text_is_served_with_its_parser(root: Path) -> None:
+    folder = Path("models/students/noisy_labels-tft")
+    command = server_command(folder, "0.0.0.0", 8123)
+    assert command[command.index("--tool-call-parser") + 1] == "hermes"
+    (folder / PARSER).touch()
+    command = server_command(folder, "0.0.0.0", 8123)
+    assert command[command.index("--tool-call-parser") + 1] == "plain_text"
+    assert command[command.index("--tool-parser-plugin") + 1] == str(folder / PARSER)
+
+
 def test_functions_of_a_file_are_called_and_their_results_sent_back(
     root: Path, server: Server
 ) -> None:
@@ -108,6 +120,19 @@ def test_text_and_undeclared_calls_are_shown_for_what_they_are(root: Path, serve
     result = run("chat", "noisy_labels-tft", "--url", server.url, typed="One.\n\nTwo.\n")
     assert "agent> (no call) Just words." in result.output
     assert "agent> (undeclared function SinkBoat: {})" in result.output
+
+
+def test_plain_text_is_an_answer_where_the_task_has_no_tool_that_talks(
+    root: Path, server: Server
+) -> None:
+    own = replace(TASK, tools=TASK.tools[1:])
+    write_task(root / "models/students/noisy_labels-tft/job_description.json", own)
+    server.script["One."] = [answer("Just words.")]
+    server.script["Two."] = [answer("More words.")]
+    result = run("chat", "noisy_labels-tft", "--url", server.url, typed="One.\nTwo.\n")
+    assert "agent> Just words." in result.output
+    assert [tool["function"]["name"] for tool in server.sent[1]["tools"]] == ["RentBoat"]
+    assert server.sent[1]["messages"][2]["content"] == "Just words."
 
 
 def test_no_server_and_refusals_are_one_line(root: Path, server: Server) -> None:

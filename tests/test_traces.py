@@ -2,7 +2,8 @@
 
 import copy
 import json
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -171,6 +172,9 @@ def without(key: str) -> dict[str, Any]:
         ({"traces": "text"}, r"no known format; line 1: not JSON"),
         ({"traces": '{"text": "hi", "user": 1}'},
          r"no known format; line 1: an object with the keys text, user\. Known are openai, "),
+        ({"traces": line(HELLO, BYE), "format": "xml"}, r"traces\.format: Input should be 'auto'"),
+        ({"traces": b"\xff\xfe" + line(HELLO, BYE).encode("utf-16-le")},
+         r"no known format; line 1: not UTF-8: byte 0xff at 0"),
         ({"traces": "\n".join([line(HELLO, BYE)] * 3 + ["{", line(HELLO)])},
          r"read as openai: 2 of 5 traces refused, traces\.max_refused is 0\.1: not JSON "
          r"\(1, first in line 4\), one-sided \(1, first in line 5\).*refused\.parquet"),
@@ -212,19 +216,38 @@ def test_a_test_set_of_ones_own_is_what_is_tested_on(fetch: Run) -> None:
     assert json.loads(Path("metrics/references.json").read_text())["labelled_by"] == "the corpus"
 
 
-def test_the_same_dialogue_is_never_on_both_sides() -> None:
-    def said(number: int, text: str) -> Conversation:
-        messages: tuple[Message, ...] = (user(text), assistant(RESPOND, {"message": "yes"}))
-        return Conversation(f"{SOURCE}/{number:07}", SOURCE, messages)
+def said(number: int, text: str) -> Conversation:
+    messages: tuple[Message, ...] = (user(text), assistant(RESPOND, {"message": "yes"}))
+    return Conversation(f"{SOURCE}/{number:07}", SOURCE, messages)
 
+
+def test_the_same_dialogue_is_never_on_both_sides() -> None:
     traces = [said(number, f"question {number // 3}") for number in range(60)]
-    train, test = split_traces(traces, 0.25, seed=1)
+    train, test = map(list, split_traces(traces, 0.25, seed=1))
     assert len(test) == 15
     assert not {one.messages[0] for one in train} & {one.messages[0] for one in test}
     assert sorted([*train, *test], key=lambda one: one.id) == traces
-    assert split_traces(traces[::-1], 0.25, seed=2)[1] != test
+    assert list(split_traces(traces[::-1], 0.25, seed=2)[1]) != test
     with pytest.raises(InputError, match=r"traces\.test_fraction: 0\.1 of 1 traces leaves 1"):
         split_traces(traces[:1], 0.1, seed=1)
+
+
+def test_traces_are_split_without_being_held(tmp_path: Path) -> None:
+    alive: weakref.WeakValueDictionary[int, Conversation] = weakref.WeakValueDictionary()
+    most = 0
+
+    class Watched:
+        def __iter__(self) -> Iterator[Conversation]:
+            nonlocal most
+            for number in range(200):
+                one = said(number, f"question {number}")
+                alive[number] = one
+                most = max(most, len(alive))
+                yield one
+
+    train, test = split_traces(Watched(), 0.25, seed=1)
+    assert (sum(1 for _ in train), sum(1 for _ in test)) == (150, 50)
+    assert most < 5
 
 
 # --- the example ------------------------------------------------------------------------------

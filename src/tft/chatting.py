@@ -30,7 +30,8 @@ def chat(
 ) -> None:
     """Pass on what the user says, run the functions that are called, show all that happens.
 
-    Results go back as user messages that hold JSON, the form in which the student was trained.
+    Results go back as user messages that hold JSON, the form in which the student was trained. A
+    student without `respond_to_user` among its tools answers in plain text.
 
     Args:
         complete: asks the student.
@@ -39,6 +40,7 @@ def chat(
         heard: what the user says, line by line.
         show: prints a line.
     """
+    unexpected = "(no call) " if task.tool(RESPOND) else ""
     messages: list[dict[str, Any]] = [{"role": "system", "content": task.description}]
     for text in heard:
         messages.append({"role": "user", "content": text})
@@ -46,7 +48,7 @@ def chat(
             reply = complete(messages)
             messages.append(reply)
             if not reply.get("tool_calls"):
-                show(f"(no call) {reply.get('content')}")
+                show(f"{unexpected}{reply.get('content')}")
                 break
             function = reply["tool_calls"][0]["function"]
             name, arguments = function["name"], json.loads(function["arguments"])

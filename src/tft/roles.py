@@ -60,22 +60,30 @@ def load_corpus(params: Params) -> tuple[Iterable[Conversation], Task, ImportRep
         case "traces":
             return read_traces(params.traces)
     report = ImportReport(Counter(one.source for one in conversations))
-    return sorted(conversations, key=lambda one: one.id), task, report
+    return _by_id(conversations), task, report
 
 
 def split_corpus(
-    conversations: Sequence[Conversation], params: Params
-) -> tuple[list[Conversation], list[Conversation]]:
-    """(what may be trained on, of every service; what is tested on), cut to `limit`."""
+    conversations: Iterable[Conversation], params: Params
+) -> tuple[Iterable[Conversation], Iterable[Conversation]]:
+    """(what may be trained on, of every service; what is tested on), cut to `limit`.
+
+    Conversations come in the order of their ids, and so do both parts. They are gone through more
+    than once.
+    """
     match params.corpus:
         case "builtin":
-            train, test = split_builtin(conversations, params.builtin)
+            train, test = split_builtin(list(conversations), params.builtin)
         case "sgd":
-            train, test = split_sgd(conversations, params.sgd)
+            train, test = split_sgd(list(conversations), params.sgd)
         case "published":
-            train, test = split_published(conversations)
+            train, test = split_published(list(conversations))
         case "traces":
-            train, test = split_traces(conversations, params.traces.test_fraction, params.seed)
+            rest, held_out = split_traces(conversations, params.traces.test_fraction, params.seed)
+            return (
+                itertools.islice(rest, params.limit.train),
+                itertools.islice(held_out, params.limit.test),
+            )
     return _cut(train, test, params.limit)
 
 
@@ -90,7 +98,11 @@ def _cut(
     by_source = sorted(train, key=lambda item: (item.source, item.id))
     groups = itertools.groupby(by_source, key=lambda item: item.source)
     kept = [item for _, group in groups for item in itertools.islice(group, limit.train)]
-    return kept, sorted(test, key=lambda item: item.id)[: limit.test]
+    return _by_id(kept), _by_id(test)[: limit.test]
+
+
+def _by_id(conversations: Iterable[Conversation]) -> list[Conversation]:
+    return sorted(conversations, key=lambda one: one.id)
 
 
 def make_traces(  # noqa: PLR0911 - one for each kind

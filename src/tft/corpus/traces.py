@@ -4,23 +4,25 @@ The logs may have any of the forms of `tft.corpus.formats`. They are read one di
 memory holds the ids that were seen, no traces.
 """
 
+import hashlib
 import itertools
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jsonschema import Draft202012Validator, SchemaError
 
 from tft.conversation import Conversation
-from tft.corpus.assemble import assemble, with_talk
+from tft.corpus.assemble import assemble
 from tft.corpus.formats.events import Logged
 from tft.corpus.formats.known import BY_LINE, SPREAD, Record, shape
 from tft.corpus.lines import Line, Piece, grouped, read_lines
 from tft.corpus.report import DIALOGUES, FileReport, ImportReport
+from tft.corpus.talk import with_talk
 from tft.errors import InputError
 from tft.params import Traces
 from tft.task import Task, read_task
@@ -60,36 +62,49 @@ def read_traces(params: Traces) -> tuple[Iterator[Conversation], Task, ImportRep
 
 
 def split_traces(
-    conversations: Sequence[Conversation], test_fraction: float, seed: int
-) -> tuple[list[Conversation], list[Conversation]]:
+    conversations: Iterable[Conversation], test_fraction: float, seed: int
+) -> tuple[Iterator[Conversation], Iterator[Conversation]]:
     """(what may be trained on, what is tested on): test.jsonl, or else a share of the traces.
 
     Traces that say the same stay on one side, so that no student is tested on what it learnt by
     heart. Each draws a number of its own and the lowest are held out: a few more traces move few.
 
+    Args:
+        conversations: gone through here, and again for each side; memory holds a digest of each.
+        test_fraction: of the traces that differ.
+        seed: of the draw.
+
     Raises:
         InputError: one of the sides would be empty.
     """
-    test = [one for one in conversations if one.source == TEST]
-    train = [one for one in conversations if one.source == SOURCE]
-    if not test:
-        alike: dict[Any, list[Conversation]] = {}
-        for one in train:
-            alike.setdefault(repr(one.messages), []).append(one)
-        groups = sorted(
-            alike.values(),
-            key=lambda group: random.Random(f"{seed}/test/{group[0].id}").random(),
-        )
-        number = round(test_fraction * len(groups))
-        test = list(itertools.chain.from_iterable(groups[:number]))
-        train = list(itertools.chain.from_iterable(groups[number:]))
-    if not test or not train:
+    given, drawn, times = 0, dict[bytes, float](), Counter[bytes]()
+    for one in conversations:
+        if one.source == TEST:
+            given += 1
+        else:
+            said = _digest(one)
+            times[said] += 1
+            if said not in drawn:
+                drawn[said] = random.Random(f"{seed}/test/{one.id}").random()
+    number = 0 if given else round(test_fraction * len(drawn))
+    held_out = set(sorted(drawn, key=drawn.__getitem__)[:number])
+    tested = given + sum(times[said] for said in held_out)
+    trained = given + times.total() - tested
+    if not tested or not trained:
         raise InputError(
-            f"traces.test_fraction: {test_fraction} of {len(conversations)} traces leaves "
-            f"{len(train)} to train on and {len(test)} to test on; change it, bring more traces, "
+            f"traces.test_fraction: {test_fraction} of {given + times.total()} traces leaves "
+            f"{trained} to train on and {tested} to test on; change it, bring more traces, "
             "or a test.jsonl"
         )
-    return train, test
+
+    def is_tested(one: Conversation) -> bool:
+        return one.source == TEST or _digest(one) in held_out
+
+    return itertools.filterfalse(is_tested, conversations), filter(is_tested, conversations)
+
+
+def _digest(one: Conversation) -> bytes:
+    return hashlib.blake2b(repr(one.messages).encode(), digest_size=16).digest()
 
 
 def detect(path: Path) -> str:

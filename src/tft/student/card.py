@@ -11,8 +11,9 @@ from transformers import AutoConfig
 
 from tft.conversation import Conversation
 from tft.params import Params
+from tft.student.plain_text import PARSER
 from tft.tables import write_text
-from tft.task import Task
+from tft.task import RESPOND, Task
 
 SGD_LICENCE = (
     "Trained on the Schema-Guided Dialogue dataset (Rastogi et al. 2020, "
@@ -64,7 +65,7 @@ def write_student_card(
         folder: of the student, with `merged` and `adapter` in it.
         cell: (scenario, pipeline).
         params: of the run.
-        task: what the student was trained for.
+        task: as a client knows it; without `respond_to_user` the student answers in plain text.
         conversations: what it was trained on, those for evaluation included.
         losses: {split: last loss in nats a target token}.
         metrics: of the cell, see `evaluation.summary`. With several training seeds the student is
@@ -85,6 +86,11 @@ def write_student_card(
     turns = sum(len(list(one.turns())) for one in conversations)
     settings = {**student.train.model_dump(), **student.lora.model_dump()}
     scores = [key for key in metrics["intervals"] if metrics[key] is not None]
+    replies = "OpenAI's `tool_calls`"
+    parser = "--tool-call-parser hermes"
+    if not task.tool(RESPOND):
+        replies += f" or plain text, which for the student itself is a call of `{RESPOND}`"
+        parser = f"--tool-parser-plugin {PARSER} --tool-call-parser plain_text"
     sections = [
         _filled(
             f"`{student.base}`, LoRA-tuned to answer every turn with one tool call. `adapter/` "
@@ -126,9 +132,9 @@ def write_student_card(
             "to the letter:"
         ),
         "\n".join(f"> {line}" for line in _filled(task.description).splitlines()),
-        "From this folder, the server below answers with OpenAI's `tool_calls`:",
-        f"```sh\nvllm serve merged --served-model-name {name} \\\n"
-        "    --enable-auto-tool-choice --tool-call-parser hermes\n```",
+        _filled(f"From this folder, the server below answers with {replies}:"),
+        f"```sh\nvllm serve merged --served-model-name {name} --enable-auto-tool-choice \\\n"
+        f"    {parser}\n```",
         'In Python: `transformers.AutoModelForCausalLM.from_pretrained("merged")`.',
         _filled(SGD_LICENCE),
     ]
