@@ -32,7 +32,8 @@ CALL = {"id": "a", "type": "function", "function": {"name": "FindRoom", "argumen
 
 def params(folder: Path, **changed: Any) -> Traces:
     given = {"path": str(folder), "format": "auto", "max_refused": 0.1, "max_characters": 10**6}
-    return Traces.model_validate(given | {"test_fraction": 0.2} | changed)
+    raw = {"entities": [], "regions": [], "names": [], "fields": {}}
+    return Traces.model_validate(given | {"test_fraction": 0.2, "redact": raw} | changed)
 
 
 def imported(folder: Path, text: str, **changed: Any) -> tuple[list[Conversation], ImportReport]:

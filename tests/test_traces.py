@@ -134,7 +134,7 @@ def test_a_broken_line_among_ten_thousand_is_named_and_costs_no_other(fetch: Run
         (line(HELLO, BYE, id="first").encode(),
          "duplicate id: 'first' is also in traces.jsonl, line 1"),
         (b"[" * 100_000, "not JSON: maximum recursion"),
-        (b"17", "no object: 17"),
+        (b"17", "no object: a int"),
         (b'{"text": "hi"}', "no list of objects: messages: None"),
         (line({"role": "user", "content": "\ud800"}, BYE).encode(), "not representable as JSON"),
     ],

@@ -60,6 +60,15 @@ class Builtin(Section):
     held_out: Count
 
 
+class Redact(Section):
+    """What is personal in your own traces and must not come out of the import."""
+
+    entities: list[Literal["EMAIL", "PHONE", "CARD", "IBAN", "SSN", "KEY", "PERSON"]]
+    regions: list[str]
+    names: list[str]
+    fields: dict[str, Annotated[str, Field(pattern="^[A-Z][A-Z_]*$")]]
+
+
 class Traces(Section):
     """Where your own traces are, in which form, and which of them are taken."""
 
@@ -68,6 +77,7 @@ class Traces(Section):
     max_refused: Fraction
     max_characters: Count
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    redact: Redact
 
 
 class Limit(Section):

@@ -56,6 +56,7 @@ class FileReport:
     passed_over: int = 0
     notes: defaultdict[str, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
     refused: defaultdict[str, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
+    redacted: defaultdict[str, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
 
     def refuse(self, line: int, reason: str) -> None:
         """Count a refusal under its kind, the words before the colon."""
@@ -86,6 +87,7 @@ class FileReport:
             "mapped": {note: vars(t) for note, t in _most(self.notes) if note not in split},
             "split": {note: vars(t) for note, t in _most(self.notes) if note in split},
             "refused": {reason: vars(t) for reason, t in _most(self.refused)},
+            "redacted": {entity: vars(t) for entity, t in _most(self.redacted)},
         }
 
 
@@ -130,7 +132,7 @@ class ImportReport:
             shown += [
                 f"  {what}: {reason}: {tally['traces']} of {file.traces} traces, first in line "
                 f"{tally['lines'][0]}"
-                for what in ("mapped", "split", "refused")
+                for what in ("mapped", "split", "refused", "redacted")
                 for reason, tally in account[what].items()
             ]
         return shown

@@ -21,6 +21,7 @@ from tft.corpus.assemble import assemble
 from tft.corpus.formats.events import Logged
 from tft.corpus.formats.known import BY_LINE, SPREAD, Record, shape
 from tft.corpus.lines import Line, Piece, grouped, read_lines
+from tft.corpus.redact import PLACEHOLDER, Clean, as_it_stands, cleaner
 from tft.corpus.report import DIALOGUES, FileReport, ImportReport
 from tft.corpus.talk import with_talk
 from tft.errors import InputError
@@ -46,6 +47,7 @@ def read_traces(params: Traces) -> tuple[Iterator[Conversation], Task, ImportRep
     folder = Path(params.path)
     task = with_talk(read_task(folder / "job_description.json"))
     _check_tools(folder / "job_description.json", task)
+    clean = cleaner(params.redact, task)
     report = ImportReport()
     logs = []
     for name, source in (("test.jsonl", TEST), ("traces.jsonl", SOURCE)):
@@ -53,11 +55,11 @@ def read_traces(params: Traces) -> tuple[Iterator[Conversation], Task, ImportRep
         if source == SOURCE or path.exists():
             if not path.is_file():
                 raise InputError(f"{path}: no such file; traces.path names the folder of your logs")
-            kind = params.format if params.format != "auto" else detect(path)
+            kind = params.format if params.format != "auto" else detect(path, clean)
             report.files[name] = FileReport(kind)
             logs.append((path, source))
     seen: dict[str, str] = {}
-    read = partial(_read_file, task=task, params=params, report=report, seen=seen)
+    read = partial(_read_file, task=task, params=params, clean=clean, report=report, seen=seen)
     return itertools.chain.from_iterable(read(path, source) for path, source in logs), task, report
 
 
@@ -107,8 +109,10 @@ def _digest(one: Conversation) -> bytes:
     return hashlib.blake2b(repr(one.messages).encode(), digest_size=16).digest()
 
 
-def detect(path: Path) -> str:
+def detect(path: Path, clean: Clean = as_it_stands) -> str:
     """The format of a log, by the first line whose shape tells.
+
+    `clean` is for what an error quotes.
 
     Raises:
         InputError: nothing in it, or no line of a known shape.
@@ -126,7 +130,8 @@ def detect(path: Path) -> str:
         return "openai"
     if first is None:
         raise InputError(f"{path}: empty; one JSON object a line is expected")
-    what = first.flaw or f"an object with the keys {', '.join(first.record or {}) or '(none)'}"
+    keys = clean(list(first.record or {})).value
+    what = first.flaw or f"an object with the keys {', '.join(keys) or '(none)'}"
     raise InputError(
         f"{path}: no known format; line {first.number}: {what:.200}. Known are "
         f"{', '.join([*BY_LINE, *SPREAD])}: see src/tft/corpus/formats, or name it in traces.format"
@@ -146,12 +151,13 @@ def _read_file(
     source: str,
     task: Task,
     params: Traces,
+    clean: Clean,
     report: ImportReport,
     seen: dict[str, str],
 ) -> Iterator[Conversation]:
     file, counts = path.name, report.files[path.name]
     begun: Counter[int] = Counter()  # conversations by the line they begin in
-    for trace in _traces(file, read_lines(path), counts, report):
+    for trace in _traces(file, read_lines(path), counts, report, clean):
         counts.traces += 1
         line = trace.lines[0]
         place = f"{path.stem}/{line:07}"
@@ -183,13 +189,19 @@ def _read_file(
 
 
 def _traces(
-    file: str, lines: Iterable[Line], counts: FileReport, report: ImportReport
+    file: str, lines: Iterable[Line], counts: FileReport, report: ImportReport, clean: Clean
 ) -> Iterator[_Trace]:
-    """The traces of a file; what is no JSON, or names no trace, is refused here."""
+    """The traces of a file, redacted; what is no JSON, or names no trace, is refused here."""
 
     def refuse(line: int, reason: str) -> None:
         counts.traces += 1
         report.refuse(file, line, "", reason[:SHOWN])
+
+    def redacted(parse: Parse, line: int, name: str, told: list[Record]) -> list[Logged]:
+        (name, *told), times = clean([name, *told])
+        for entity, number in times.items():
+            counts.redacted[entity].add(line, number)
+        return parse(name, told)
 
     def records() -> Iterator[tuple[int, Record]]:
         for line in lines:
@@ -201,7 +213,8 @@ def _traces(
 
     if counts.format in BY_LINE:
         for number, record in records():
-            yield _Trace([number], "", partial(_alone, BY_LINE[counts.format], record))
+            parse = partial(_alone, BY_LINE[counts.format])
+            yield _Trace([number], "", partial(redacted, parse, number, "", [record]))
         return
 
     spread = SPREAD[counts.format]
@@ -211,7 +224,9 @@ def _traces(
             try:
                 found = list(spread.pieces(record))
             except InputError as error:
-                refuse(number, error.message)
+                # Nothing is redacted yet, and what follows the colon may quote it.
+                is_raw = clean is not as_it_stands
+                refuse(number, error.message.split(":")[0] if is_raw else error.message)
                 continue
             counts.passed_over += not found
             yield from (Piece(name, number, piece) for name, piece in found)
@@ -219,15 +234,22 @@ def _traces(
     for group in grouped(pieces()):
         name, told = group[0].dialogue, [piece.record for piece in group]
         held = sorted({piece.line for piece in group})
-        yield _Trace(held, name, partial(spread.parse, name, told))
+        dialogues = partial(redacted, spread.parse, held[0], name, told)
+        yield _Trace(held, clean(name).value, dialogues)
 
 
-def _alone(parse: Callable[[Record], Logged], record: Record) -> list[Logged]:
+Parse = Callable[[str, list[Record]], list[Logged]]
+
+
+def _alone(parse: Callable[[Record], Logged], _: str, told: list[Record]) -> list[Logged]:
+    (record,) = told
     return [parse(record)]
 
 
 def _check_new(id: str | None, place: str, seen: dict[str, str]) -> None:
-    if id is not None and seen.setdefault(id, place) != place:
+    if id is None or PLACEHOLDER.search(id):  # of two traces of one user, say
+        return
+    if seen.setdefault(id, place) != place:
         raise InputError(f"duplicate id: {id!r:.80} is also in {seen[id]}")
 
 
