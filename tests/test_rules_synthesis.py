@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_rules_curation import TASK, TRACES, talk
 
-from tft.conversation import Conversation, Message, assistant, user
+from tft.conversation import Conversation, Message, ToolCall, assistant, user
 from tft.curated import Plan
 from tft.curation.plans import choose_seeds, draw_plan
 from tft.curation.validate import flaw, text_of, validate
@@ -142,14 +142,34 @@ def test_winding_and_straight_are_what_their_names_say() -> None:
     assert set(searches("winding: looks twice")) == {2}
 
 
-def test_nothing_is_taken_from_provenance_or_from_calls_of_the_context() -> None:
+def test_nothing_is_taken_from_provenance() -> None:
     plans = [plan(number) for number in range(10)]
-    spoilt = [one.with_calls(dict(TRACES[0].turns())) for one in TRACES[1:4]]
     marked = [replace(one, provenance={"original": "secret"}) for one in SEEDS]
-    first = synthesizer(SEEDS, TRACES[1:4], TASK)(plans)
-    assert [d.conversation and d.conversation.messages for d in first] == [
-        d.conversation and d.conversation.messages for d in synthesizer(marked, spoilt, TASK)(plans)
-    ]
+    first, second = (
+        [draft.conversation and draft.conversation.messages for draft in generate(plans)]
+        for generate in (synthesizer(SEEDS, [], TASK), synthesizer(marked, [], TASK))
+    )
+    assert first == second
+
+
+def test_of_logged_calls_only_what_the_trace_bears_out_is_told_again() -> None:
+    logged = [replace(one, id=f"logged-{number}") for number, one in enumerate(SEEDS[6:])]
+    spoilt = [
+        one.with_calls({1: ToolCall("RentBoat", {"boat_name": "Nonsuch", "harbour": "Nowhere"}),
+                        3: ToolCall(RESPOND, {"text": "Nonsuch is in Nowhere."})})
+        for one in logged
+    ]  # fmt: skip
+    plans = [replace(plan(number), exemplars=tuple(SEEDS[:2]), context=tuple(spoilt[number:][:2]))
+             for number in range(12)]  # fmt: skip
+    drafts = synthesizer(SEEDS[:6], spoilt, TASK)(plans)
+    made = [draft.conversation for draft in drafts if draft.conversation]
+    assert made
+    origins = {name for one in made for name in one.provenance["flow"]}
+    assert any(name.startswith("logged-") for name in origins), "context is told again too"
+    for one in made:
+        assert flaw(one, TASK, LIMITS) is None
+        assert "Nonsuch" not in text_of(one)
+        assert unsupported(one, collect(SEEDS, TASK).today) == []
 
 
 @settings(max_examples=40)

@@ -111,5 +111,5 @@ def test_a_conversation_s_row_says_what_it_was_generated_from(project: Path) -> 
     rows = read_rows(FOLDER / "train.parquet", CONVERSATIONS)
     for row in rows:
         provenance = json.loads(row["provenance"])
-        assert set(provenance["flow"]) <= set(provenance["exemplars"])
+        assert set(provenance["flow"]) <= {*provenance["exemplars"], *provenance["context"]}
         assert provenance["mutations"] == {"length": "8 to 14 messages"}

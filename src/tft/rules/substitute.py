@@ -22,7 +22,7 @@ from tft.rules.evidence import (
     minutes,
     result_of,
 )
-from tft.rules.facts import Mention, blank, find_dates, find_times, words
+from tft.rules.facts import Mention, blank, find_dates, find_numbers, find_times, words
 from tft.rules.phrases import said
 from tft.task import RESPOND
 
@@ -144,14 +144,22 @@ def substitute(
         rng: where all randomness comes from.
     """
     names = _other_names(messages, stock, rng)
-    spans = _pattern(names)
+    # Names that stay are found too, so that no part of them is taken for another one.
+    spans = _pattern(
+        _plain(value)
+        for message in messages
+        for field, value in values_of(message)
+        if is_name(field, value, stock.listed)
+    )
     clocks, days = _other_moments(messages, names, stock, rng)
 
     def rewrite(text: str, role: str) -> str:
         parts = []
         named = list(spans.finditer(text)) if spans else []
         for match in named:
-            new = names[_plain(match[0])]
+            new = names.get(_plain(match[0]))
+            if new is None:
+                continue
             parts.append((match.start(), match.end(), new.lower() if match[0].islower() else new))
         hidden = text
         for match in named:
@@ -169,7 +177,7 @@ def substitute(
                     parts.append((mention.start, mention.end, spelt))
         for start, end, new in sorted(parts, reverse=True):
             text = text[:start] + new + text[end:]
-        return text
+        return re.sub(r"\b(the) the\b", r"\1", text, flags=re.IGNORECASE)
 
     def value(old: Any) -> Any:
         text = str(old)
@@ -281,6 +289,8 @@ def _other_moments(
         for value in message.tool_call.arguments.values()
         if not _said_before(messages, index, str(value), stock.today)
     }
+    if _unclear(messages, values, stock):
+        return {}, {}
     known = [minutes(moment) for said_by in stock.spellings[0].values() for moment in said_by]
     moved_clocks, moved_days = {}, {}
     if clocks and known and not unsaid & set(clocks):
@@ -295,11 +305,42 @@ def _other_moments(
             old: f"{(minutes(old) + shift) // 60:02}:{(minutes(old) + shift) % 60:02}"
             for old in clocks
         }
+    fixed = {day for day in days if _first_said_by_agent(messages, day, stock.today)}
+    days = [day for day in days if day not in fixed]
     if days and not unsaid & set(days):
         room = max(0, (date.fromisoformat(days[0]) - stock.today).days)  # none becomes yesterday
-        shift = rng.randint(-min(room, FARTHEST), FARTHEST)
+        shifts = [
+            shift
+            for shift in range(-min(room, FARTHEST), FARTHEST + 1)
+            if not fixed & {str(date.fromisoformat(old) + timedelta(shift)) for old in days}
+        ]
+        shift = rng.choice(shifts or [0])
         moved_days = {old: str(date.fromisoformat(old) + timedelta(shift)) for old in days}
     return moved_clocks, moved_days
+
+
+def _unclear(messages: Sequence[Message], values: set[str], stock: Stock) -> bool:
+    """Whether somebody says a number that may be a moment, such as "at evening 7"."""
+    spans = _pattern(value.lower() for value in values if is_name("", value, set()))
+    numbers = {float(value) for value in values if value.isdecimal()} | {1.0}
+    for message in messages:
+        text = speech(message) if message.role == "user" else None
+        if text is not None:
+            rest = spans.sub("#", clear(text)) if spans else clear(text)
+            for found in _moments(rest, stock.today):
+                rest = blank(rest, found)
+            if find_numbers(rest) - numbers:
+                return True
+    return False
+
+
+def _first_said_by_agent(messages: Sequence[Message], value: str, today: date) -> bool:
+    """Whether a moment is the agent's own idea, such as today for a booking without a date."""
+    for message in messages:
+        text = speech(message)
+        if text is not None and hear(text, today).mentions(value):
+            return message.role == "assistant"
+    return False
 
 
 def _said_before(messages: Sequence[Message], index: int, value: str, today: date) -> bool:
@@ -307,7 +348,13 @@ def _said_before(messages: Sequence[Message], index: int, value: str, today: dat
     return any(hear(text, today).mentions(value) for text in texts)
 
 
+def clear(text: str) -> str:
+    """With `o'clock` spelt so that it is understood; no position changes."""
+    return text.replace('o"clock', "o'clock")
+
+
 def _moments(text: str, today: date) -> tuple[list[Mention], list[Mention]]:
+    text = clear(text)
     times = find_times(text)
     return times, find_dates(blank(text, times), today)
 
@@ -327,7 +374,7 @@ def _pattern(plain: Iterable[str]) -> re.Pattern[str] | None:
     """Matches each value however it is punctuated, the longest first."""
     said_as = [
         r"\W+".join(map(re.escape, value.split()))
-        for value in sorted(plain, key=lambda value: (-len(value), value))
+        for value in sorted(set(plain), key=lambda value: (-len(value), value))
         if value
     ]
     return re.compile(rf"(?<!\w)(?:{'|'.join(said_as)})(?!\w)", re.IGNORECASE) if said_as else None

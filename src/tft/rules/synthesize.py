@@ -12,16 +12,12 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
-from functools import lru_cache
 from typing import Any, NamedTuple
-
-from rapidfuzz import fuzz
 
 from tft.conversation import Conversation, Message, ToolCall, canonical_json, user
 from tft.curated import Draft, Plan
 from tft.rules.evidence import Evidence, collect, hear, result_of
-from tft.rules.facts import find_dates, find_numbers, find_times, words
-from tft.rules.phrases import NAME
+from tft.rules.facts import words
 from tft.rules.substitute import (
     Stock,
     is_name,
@@ -31,12 +27,13 @@ from tft.rules.substitute import (
     take_stock,
     values_of,
 )
+from tft.rules.understand import Understood, understand
+from tft.rules.wording import Wording
 from tft.task import RESPOND, Task
 
+MODELS = 3  # traces drawn to be like; the richest counts, because few exemplars are as rich
 LENGTH = re.compile(r"(\d+) to (\d+) messages")
-SWAPPED = 0.5  # share of messages that give way to another one, where one fits
-FITS = 65.0  # likeness, of 100, of a message's neighbours for another one to take its place
-FITTING = 5  # of the most fitting ones one is drawn
+SWAPPED = 0.7  # share of messages that give way to another one, where one fits
 TELLING = 4  # letters of the longest words of a field's name that tell nothing
 
 Item = dict[str, Any]
@@ -55,19 +52,24 @@ def synthesizer(
     """What turns plans into drafts, with all seeds and the context read once."""
     evidence = collect([*seeds, *context], task)
     stock = take_stock(seeds, context, evidence)
-    phrases = [phrase for one in seeds for phrase in _phrases(one.messages, stock).values()]
+    understood = understand(seeds, context, evidence, stock)
 
     def synthesize(plans: Sequence[Plan]) -> list[Draft]:
-        return [_draft(plan, phrases, stock, evidence) for plan in plans]
+        return [_draft(plan, understood, stock, evidence) for plan in plans]
 
     return synthesize
 
 
-def _draft(plan: Plan, phrases: Sequence["Phrase"], stock: Stock, evidence: Evidence) -> Draft:
+def _draft(plan: Plan, understood: Understood, stock: Stock, evidence: Evidence) -> Draft:
     rng = random.Random(plan.seed)
     least, most = _length(plan)
     fitting = []
-    for flow in _flows(plan.exemplars, stock):
+    told = [
+        understood.traces[one.id]
+        for one in (*plan.exemplars, *plan.context)
+        if one.id in understood.traces
+    ]
+    for flow in _flows(told, stock, understood.wording):
         cuts = _questions(flow.messages, stock.today)
         lengths = range(len(flow.messages) - 2 * len(cuts), len(flow.messages) + 1, 2)
         if any(least <= length <= most for length in lengths):
@@ -75,12 +77,16 @@ def _draft(plan: Plan, phrases: Sequence["Phrase"], stock: Stock, evidence: Evid
     if not fitting:
         return Draft(plan, None, "no flow of its length: the exemplars join to no such one")
     wanted = [_obeys(plan, flow.messages) for flow, _ in fitting]
+    best = [one for one, score in zip(fitting, wanted, strict=True) if score == max(wanted)]
+    models = [_traits(one.messages) for one in rng.choices(understood.told, k=MODELS)]
+    model = max(models, key=lambda traits: (len(traits), sorted(traits)))
+    unlike = [len(model ^ _traits(one.messages)) for one, _ in best]
     flow, cuts = rng.choice(
-        [one for one, score in zip(fitting, wanted, strict=True) if score == max(wanted)]
+        [one for one, far in zip(best, unlike, strict=True) if far == min(unlike)]
     )
     messages = _cut(flow.messages, cuts, least, most, rng)
-    messages = _swap(messages, phrases, stock, rng)
-    messages = substitute(messages, stock, evidence, rng)
+    said = understood.wording.swap(Conversation(plan.id, "", tuple(messages)), SWAPPED, rng)
+    messages = substitute(said.messages, stock, evidence, rng)
     provenance = {
         "exemplars": [one.id for one in plan.exemplars],
         "context": [one.id for one in plan.context],
@@ -128,6 +134,15 @@ def _obeys(plan: Plan, messages: Sequence[Message]) -> int:
 
 
 # --- flows ------------------------------------------------------------------------------------
+def _traits(messages: Sequence[Message]) -> frozenset[str]:
+    """What tells conversations apart: what calls give, and whether a service fails."""
+    given = {
+        f"{call.name} {name}" for _, call in _service_calls(messages) for name in call.arguments
+    }
+    failed = {"failed"} if any(result_of(message) == [] for message in messages) else set()
+    return frozenset(given | failed)
+
+
 class Focus(NamedTuple):
     """What a conversation is about at some point: an item of a tool's result.
 
@@ -141,16 +156,16 @@ class Focus(NamedTuple):
     given: Item
 
 
-def _flows(exemplars: Sequence[Conversation], stock: Stock) -> Iterator[Flow]:
+def _flows(exemplars: Sequence[Conversation], stock: Stock, wording: Wording) -> Iterator[Flow]:
     for one in exemplars:
         yield Flow(one.messages, (one.id,))
     for one, other in itertools.permutations(exemplars, 2):
-        for messages in _joins(one.messages, other.messages, stock):
+        for messages in _joins(one, other, stock, wording):
             yield Flow(messages, (one.id, other.id))
 
 
 def _joins(
-    head: Sequence[Message], tail: Sequence[Message], stock: Stock
+    one: Conversation, other: Conversation, stock: Stock, wording: Wording
 ) -> Iterator[tuple[Message, ...]]:
     """Beginnings of one conversation with ends of the other, about an item of the beginning.
 
@@ -159,6 +174,8 @@ def _joins(
     must not have been told before the cut. In the end, the beginning's item takes its place; what
     the end says of flags and listed values goes into the result, if the beginning is silent on it.
     """
+    head, tail = one.messages, other.messages
+    acts, other_acts = wording.acts(one), wording.acts(other)
     ends = [
         (j, focus, used)
         for j, focus, used in _boundaries(tail)
@@ -168,25 +185,25 @@ def _joins(
     for i, focus, already in _boundaries(head):
         if not ends or _told(head, i, focus, stock.today):
             continue
-        for j, other, used in ends:
+        for j, end, used in ends:
             if (
                 already != used
-                or focus.item.keys() != other.item.keys()
-                or _asks(head[i - 1]) != _asks(tail[j - 1])
+                or focus.item.keys() != end.item.keys()
+                or acts[i - 1] != other_acts[j - 1]
             ):
                 continue
             places = {
                 str(value): str(focus.item[name])
-                for name, value in other.item.items()
+                for name, value in end.item.items()
                 if is_name(name, str(value), stock.listed)
             }
             facts = {
                 name: value
-                for name, value in other.item.items()
+                for name, value in end.item.items()
                 if str(value) not in places and value != focus.item[name]
             }
             distinct = len(places) == sum(
-                is_name(name, str(value), stock.listed) for name, value in other.item.items()
+                is_name(name, str(value), stock.listed) for name, value in end.item.items()
             )
             silent = not any(name in focus.given or _heard_of(name, head[:i]) for name in facts)
             if distinct and silent:
@@ -261,10 +278,6 @@ def _service_calls(messages: Sequence[Message]) -> list[tuple[int, ToolCall]]:
     ]
 
 
-def _asks(message: Message) -> bool:
-    return "?" in (speech(message) or "")
-
-
 def _heard_of(field: str, messages: Sequence[Message]) -> bool:
     """Whether anybody spoke of a field: has_live_music is heard of in "music"."""
     telling = {word for word in words(field.replace("_", " ")) if len(word) > TELLING}
@@ -312,90 +325,3 @@ def _cut(
     ]
     out = {index + step for index in rng.sample(questions, rng.choice(possible)) for step in (0, 1)}
     return [message for index, message in enumerate(messages) if index not in out]
-
-
-# --- words ------------------------------------------------------------------------------------
-class Phrase(NamedTuple):
-    """A message that names nothing, and what stands around it."""
-
-    message: Message
-    next_tool: str
-    before: str
-    after: str
-
-
-def _phrases(messages: Sequence[Message], stock: Stock) -> dict[int, Phrase]:
-    """The messages that could stand in another conversation as they are, by index."""
-    facts = {
-        word
-        for field in stock.listed
-        for word in words(field.replace("_", " "))
-        if len(word) > TELLING
-    }
-    named = [_plain(value) for message in messages for _, value in values_of(message)]
-    spoken = [speech(message) or "" for message in messages]
-    understood = _understood(messages, spoken, stock.today)
-    found = {}
-    for index, message in enumerate(messages):
-        text = spoken[index]
-        if (
-            not text
-            or (message.role == "user" and index not in understood)
-            or "?" in text
-            or facts & set(words(text))
-            or find_numbers(text)
-            or find_times(text)
-            or find_dates(text, stock.today)
-            or any(name in _plain(text) for name in named)
-            or any(word.lower() not in stock.ordinary for word in NAME.findall(text))
-        ):
-            continue
-        following = messages[index + 1 : index + 3]
-        tool = next((one.tool_call.name for one in following if one.tool_call), "")
-        around = [spoken[at] if 0 <= at < len(messages) else "" for at in (index - 1, index + 1)]
-        found[index] = Phrase(message, tool, *around)
-    return found
-
-
-def _understood(messages: Sequence[Message], spoken: Sequence[str], today: date) -> set[int]:
-    """Indices before whose next service call everything that it gives was said in its own words.
-
-    Elsewhere a message may hold a value in other words ("something Southern" for American).
-    """
-    found: set[int] = set()
-    begin = 0
-    for at, call in _service_calls(messages):
-        heard = [hear(text, today) for text in spoken[:at] if text]
-        if all(any(one.mentions(str(value)) for one in heard) for value in call.arguments.values()):
-            found.update(range(begin, at))
-        begin = at
-    return found.union(range(begin, len(messages)))
-
-
-def _swap(
-    messages: Sequence[Message], phrases: Sequence[Phrase], stock: Stock, rng: random.Random
-) -> list[Message]:
-    """Some messages replaced by ones that stood between much the same neighbours elsewhere."""
-    result = list(messages)
-    for index, here in _phrases(messages, stock).items():
-        if rng.random() >= SWAPPED:
-            continue
-        fitting = [
-            (fit, number)
-            for number, other in enumerate(phrases)
-            if (other.message.role, other.next_tool) == (here.message.role, here.next_tool)
-            and (fit := _fit(here, other)) >= FITS
-        ]
-        if fitting:
-            best = sorted(fitting, key=lambda pair: (-pair[0], pair[1]))[:FITTING]
-            result[index] = phrases[rng.choice(best)[1]].message
-    return result
-
-
-def _fit(a: Phrase, b: Phrase) -> float:
-    return (_alike(a.before, b.before) + _alike(a.after, b.after)) / 2
-
-
-@lru_cache(maxsize=1_000_000)
-def _alike(a: str, b: str) -> float:
-    return 100.0 if a == b else fuzz.token_sort_ratio(a, b)
