@@ -185,7 +185,7 @@ def test_relabelling_restores_real_traces(
     arguments: float,
     unchanged: float,
 ) -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml").model_copy(update={"corpus": "sgd"})
     conversations, task = sgd
     train, _ = split_corpus(conversations, params)
     truth = {one.id: one for one in train if one.source == params.sgd.service}
@@ -204,7 +204,7 @@ def test_relabelling_restores_real_traces(
 
 
 def test_hotels_are_told_from_restaurants(sgd: tuple[list[Conversation], Task]) -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml").model_copy(update={"corpus": "sgd"})
     conversations, task = sgd
     train, _ = split_corpus(conversations, params)
     traces = make_traces("trace_mixing", train, params)

@@ -291,7 +291,7 @@ def test_asking_for_more_traces_than_there_are_names_the_key() -> None:
 
 
 def test_limits_cut_each_source_and_the_test_set(sgd: Corpus) -> None:
-    params = load_params(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml").model_copy(update={"corpus": "sgd"})
     limit = params.limit.model_copy(update={"train": 20, "test": 3})
     train, test = split_corpus(sgd[0], params.model_copy(update={"limit": limit}))
     assert Counter(trace.source for trace in train) == {
