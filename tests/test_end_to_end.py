@@ -13,7 +13,9 @@ from ruamel.yaml import YAML
 
 from tft.params import load_params
 from tft.report.table import BASELINES
+from tft.serving import server_command
 from tft.tables import read_conversations
+from tft.task import read_task
 
 ROOT = Path(__file__).parents[1]
 ARCHIVE = Path(
@@ -242,3 +244,21 @@ def test_own_traces_take_the_same_way_from_several_seeds(project: Project) -> No
         assert packaged == first
         card = " ".join((package / "README.md").read_text(encoding="utf-8").split())
         assert "This student is that of seed 1; over 2 that differ in the seed alone" in card
+    filtered = json.loads((project.root / "metrics/filter/own.json").read_text(encoding="utf-8"))
+    assert filtered["kept"] > 0
+    for folder in ("relabeled", "tft"):
+        assert read_conversations(project.root / f"data/{folder}/own/train.parquet")
+    table = (project.root / "reports/benchmark.md").read_text(encoding="utf-8")
+    for pipeline in PARAMS.pipelines:
+        assert re.search(rf"^\| own +\| {pipeline} ", table, re.MULTILINE)
+        student = project.root / f"models/students/own-{pipeline}"
+        card = (student / "README.md").read_text(encoding="utf-8")
+        assert "plain_text" in card
+        assert "| judge " in card
+        assert read_task(student / "job_description.json") == read_task(
+            project.root / "examples/parcels/job_description.json"
+        )
+        command = server_command(student, "127.0.0.1", 8000)
+        assert Path(command[command.index("--tool-parser-plugin") + 1]).is_file()
+    comparison = json.loads((project.root / "metrics/comparison.json").read_text())
+    assert set(comparison) == {"own"}

@@ -128,10 +128,10 @@ def write_student_card(
         ),
         "## Serving",
         _filled(
-            "Give the tools in every request, and as the system message the task's description, "
-            "to the letter:"
+            "Give the tools of job_description.json in every request, as the system message its "
+            "task_description, both to the letter:"
         ),
-        "\n".join(f"> {line}" for line in _filled(task.description).splitlines()),
+        *(f"> {_filled(part)}".replace("\n", "\n> ") for part in task.description.split("\n\n")),
         _filled(f"From this folder, the server below answers with {replies}:"),
         f"```sh\nvllm serve merged --served-model-name {name} --enable-auto-tool-choice \\\n"
         f"    {parser}\n```",
