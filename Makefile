@@ -30,7 +30,7 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 run: setup
-	dvc repro
+	python -m tft run
 	@cat reports/benchmark.md
 	@printf '\nTo look at in a browser: %s\n' reports/index.html
 

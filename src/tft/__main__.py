@@ -1,5 +1,6 @@
-"""`python -m tft`: questions about what the stages wrote, and use of the students they made."""
+"""`python -m tft`: running the pipeline, questions about what it wrote, use of its students."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -7,6 +8,7 @@ import click
 from tft.chatting import bound, chat, completer, simulated, typed
 from tft.explain import explain
 from tft.params import environment, load_params
+from tft.running import run_pipeline
 from tft.serving import serve, student_folder
 from tft.task import read_task
 
@@ -16,6 +18,12 @@ STUDENTS = Path("models/students")
 @click.group("tft")
 def main() -> None:
     """Ask about what the stages wrote, serve what they made; from the repository's root."""
+
+
+@main.command("run")
+def run() -> None:
+    """Run what is out of date, `dvc repro`, and tell how far it is and how long it still takes."""
+    sys.exit(run_pipeline(Path("metrics/times.json")))
 
 
 @main.command("explain")

@@ -1,0 +1,74 @@
+"""`dvc repro` with its place in the whole: which stage, how far, how long still."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import click
+
+DVC = (sys.executable, "-m", "dvc")
+STAGE = re.compile(r"(?:(Running) stage|Stage) '(.+?)'")  # as DVC announces or skips one
+
+
+def run_pipeline(times: Path) -> int:
+    """Run `dvc repro` in the current directory, each stage with its number and the time left.
+
+    Args:
+        times: {stage: {seconds}} of an earlier run, metrics/times.json. The one in git is of
+            another machine: what ran until now tells how much slower or faster this one is.
+
+    Returns:
+        The exit status of `dvc repro`.
+    """
+    listed = subprocess.run(  # noqa: S603
+        [*DVC, "stage", "list", "--name-only"], stdout=subprocess.PIPE, text=True, check=True
+    )
+    known = json.loads(times.read_text(encoding="utf-8")) if times.is_file() else {}
+    seconds = {name: known.get(name, {}).get("seconds", 0.0) for name in listed.stdout.split()}
+    # Unbuffered, or what a stage prints comes only when it ends; progress bars go to stderr.
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(  # noqa: S603
+        [*DVC, "repro"], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        for line in announced(process.stdout, seconds):
+            click.echo(line, nl=False)
+    return process.returncode
+
+
+def announced(lines: Iterable[str], seconds: Mapping[str, float]) -> Iterator[str]:
+    """DVC's lines; above each stage that runs its number, the time gone by and the time left.
+
+    Args:
+        lines: what `dvc repro` prints.
+        seconds: that each stage may take, 0 where unknown; stages that are skipped take none.
+    """
+    start = time.monotonic()
+    left = dict(seconds)
+    done = 0.0  # seconds that the stages run so far should have taken
+    running = None
+    for line in lines:
+        if found := STAGE.match(line):
+            runs, name = found.groups()
+            done += left.pop(running, 0.0)
+            running = name if runs else None
+            if not runs:
+                left.pop(name, None)
+            else:
+                gone = time.monotonic() - start
+                pace = gone / done if done else 1.0
+                number = len(seconds) - len(left) + 1
+                told = f"{_minutes(gone)} gone"
+                if any(left.values()):
+                    told += f", about {_minutes(sum(left.values()) * pace)} left"
+                yield f"\n[{number}/{len(seconds)}] {name}: {told}\n"
+        yield line
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
