@@ -2,11 +2,11 @@
 
 Two libraries know the numbers, phonenumbers (Google's) and stdnum (check digits), and one has lists
 of names, Faker. All three are data and code in one package, so that nothing is asked of a network.
-Tried and left: Presidio, which has the same phonenumbers below, takes seconds to import, finds no
-mail in domains that the public suffix list lacks (`.internal`), and no names without a spaCy model,
-which no package index has from its makers; detect-secrets, which says that there is a key in a line
-but not where it ends, and knows none of the language models' keys but OpenAI's. What this finds and
-what it misses is measured: benchmarks/redaction.py.
+Tried and left: Presidio, which has the same phonenumbers below, fetches the list of public suffixes
+when it looks for mails, finds none in domains that the list lacks (`.internal`), and finds no names
+without a spaCy model, which no package index has from its makers; detect-secrets, which says that
+there is a key in a line but not where it ends, and knows none of the language models' keys but
+OpenAI's. What this finds and what it misses is measured: benchmarks/redaction.py.
 """
 
 import importlib
