@@ -210,7 +210,7 @@ class Profile(Section):
 
     def seeded(self, seed: int) -> Student:
         """The student that this seed makes of it."""
-        train = Training(**dict(self.train), seed=seed)
+        train = Training(**{**dict(self.train), "seed": seed})
         return Student(**{**dict(self), "train": train})
 
 

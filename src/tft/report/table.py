@@ -211,7 +211,7 @@ def about_seeds(cells: Cells) -> list[str]:
         return []
     return [
         f"Scores are means over {seeds} students that differ in the training seed alone. Between "
-        "seeds: the standard deviation of one such student's number, which no bracket holds."
+        "seeds: the standard deviation from one to another, which brackets and p leave out."
     ]
 
 
