@@ -13,6 +13,7 @@ import click
 from tft.params import load_params
 from tft.report.sweep import collect
 from tft.tables import write_json
+from tft.timing import timed
 
 
 @click.command(help=__doc__)
@@ -27,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    timed(main)
