@@ -85,7 +85,7 @@ def teach(project: Project, action: Action, **teacher: Any) -> dict[str, Any]:
 
 
 def trained(pipeline: str) -> bool:
-    return Path(f"models/adapters/low_data-{pipeline}/adapter_model.safetensors").exists()
+    return Path(f"models/adapters/low_data-{pipeline}-123/adapter_model.safetensors").exists()
 
 
 def test_a_teacher_is_asked_every_turn_as_students_are(project: Project) -> None:
@@ -143,25 +143,25 @@ def test_reading_an_answer_is_total(content: str) -> None:
 
 def test_a_good_teacher_s_students_are_trained(project: Project) -> None:
     assert teach(project, GOOD)["judge"] == 1.0
-    done = run_stage("finetune", "low_data", "tft")
+    done = run_stage("finetune", "low_data", "tft", "123")
     assert done.exit_code == 0, (done.output, done.exception)
     assert trained("tft")
 
     # Trained once, it is timed once: what comes from the cache keeps the time of its training.
-    noted = Path("reports/times/finetune@low_data-tft.json")
+    noted = Path("reports/times/finetune@low_data-tft-123.json")
     first = noted.read_text()
     noted.write_text("{}")
-    assert "taken from the cache" in run_stage("finetune", "low_data", "tft").output
+    assert "taken from the cache" in run_stage("finetune", "low_data", "tft", "123").output
     assert noted.read_text() == first
     (beside,) = Path("cache/finetune").glob("*/time.json")
     beside.unlink()  # of a training before times were noted
-    assert run_stage("finetune", "low_data", "tft").exit_code == 0
+    assert run_stage("finetune", "low_data", "tft", "123").exit_code == 0
     assert not noted.exists()
 
 
 def test_a_bad_teacher_s_students_are_not_unless_told_so(project: Project) -> None:
     assert teach(project, BAD)["judge"] == 0.0
-    done = run_stage("finetune", "low_data", "tft")
+    done = run_stage("finetune", "low_data", "tft", "123")
     assert done.exit_code == 1
     for told in ("metrics/teacher.json", "'m' itself scores 0.000", "teacher.min_score 0.7",
                  "teacher.train_anyway: true"):  # fmt: skip
@@ -169,13 +169,13 @@ def test_a_bad_teacher_s_students_are_not_unless_told_so(project: Project) -> No
     assert not Path("models").exists()
     assert not Path("reports").exists()
 
-    assert run_stage("finetune", "low_data", "direct").exit_code == 0  # no teacher wrote that
+    assert run_stage("finetune", "low_data", "direct", "123").exit_code == 0  # no teacher wrote that
     assert trained("direct")
 
     for told in ({"train_anyway": True}, {"min_score": 0.0}):
         shutil.rmtree("models")
         project(role="llm", **told)
-        done = run_stage("finetune", "low_data", "tft")
+        done = run_stage("finetune", "low_data", "tft", "123")
         assert done.exit_code == 0, (done.output, done.exception)
         assert trained("tft")
         assert ("trained all the same" in done.output) == ("train_anyway" in told)
@@ -186,10 +186,10 @@ def test_without_a_teacher_nobody_is_asked_and_students_are_trained(project: Pro
     assert run_stage("teacher").exit_code == 0
     assert json.loads(Path("metrics/teacher.json").read_text()) == {"role": "none"}
     assert list(Path("data/teacher").iterdir()) == []
-    assert run_stage("finetune", "low_data", "tft").exit_code == 0
+    assert run_stage("finetune", "low_data", "tft", "123").exit_code == 0
     assert trained("tft")
     Path("metrics/teacher.json").unlink()
-    done = run_stage("finetune", "low_data", "tft")
+    done = run_stage("finetune", "low_data", "tft", "123")
     assert "metrics/teacher.json: no such file; `dvc repro teacher` makes it" in done.output
 
 
@@ -214,10 +214,10 @@ def test_the_teacher_has_a_row_in_the_table_and_is_judged_once(project: Project)
         asked = len(server.sent)
         assert asked == len(CALLS) + 1  # one turn is equal, so one is judged
         for cell in STUDENTS:
-            if cell in ("base", "low_data-direct"):
+            if cell in ("base", "low_data-direct-123"):
                 rows = [prediction(1, None), prediction(3, None)]
                 write_rows(Path(f"data/predictions/{cell}.parquet"), PREDICTIONS, rows)
-        shutil.copy("data/predictions/base.parquet", "data/predictions/low_data-tft.parquet")
+        shutil.copy("data/predictions/base.parquet", "data/predictions/low_data-tft-123.parquet")
         shutil.copy(ROOT / "metrics/judge.json", "metrics/judge.json")
         for stage in (["baselines"], ["contamination", "direct"], ["contamination", "tft"],
                       ["judge"], ["score"], ["report"]):  # fmt: skip
