@@ -42,6 +42,7 @@ def main() -> None:
     compared = list(params.scenarios) if both(params.pipelines) else []
     tests = read_conversations(Path("data/split/test.parquet"))
     shown = {cell: cell if cell in LABELS else f"{cell}-{params.seeds[0]}" for cell in places}
+    students = [f"{cell}-{seed}" for cell in places for seed in params.seeds]
     cells, losses = {}, {}
     for cell, place in places.items():
         answers = read_answers(shown[cell], tests)
@@ -80,7 +81,7 @@ def main() -> None:
             read_metrics(Path("metrics/verdicts.json"), "judge"),
             robustness,
         ],
-        times=read_times([*params.scenarios, *params.pipelines, *places]),
+        times=read_times([*params.scenarios, *params.pipelines, *places, *students]),
         robustness=robustness,
         sweep=read_metrics(Path("metrics/sweep.json"), "sweep"),
         turns=browser(tests, cells),

@@ -533,7 +533,8 @@ def llm_params(shipped: dict[str, Any], models: dict[str, Any]) -> dict[str, Any
     content["relabel"] |= {"role": "llm", "committee": list(models), "arbiter": teacher}
     content["relabel"]["max_tokens"] = content["synthesize"]["max_tokens"] = 400
     content["synthesize"] |= {"role": "llm", "model": teacher}
-    content["judge"]["models"] = [teacher]  # asked nothing here
+    content["judge"]["models"] = [teacher]  # asked nothing here, nor as a teacher
+    content["teacher"]["model"] = teacher
     content["llm"] |= {"models": models, "attempts": ATTEMPTS}
     return content
 

@@ -60,7 +60,10 @@ CURATION = {
 }
 
 CHARTS = 7  # all there are
-TIMES = {"split": 30, "finetune@low_data-tft": 90, "finetune@low_data-direct": 120, "traces@old": 9}
+TIMES = {
+    "split": 30, "finetune@low_data-tft-123": 90, "finetune@low_data-direct-123": 120,
+    "traces@old": 9,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +257,8 @@ def test_times_are_told_by_stage_and_only_of_what_runs_here(page: Page, project:
     assert "traces" not in told  # of a scenario that is not run
     bars = page.script("charts")["times"]["data"]["values"]
     assert [(bar["stage"], bar["item"], bar["minutes"]) for bar in bars] == [
-        ("finetune", "low_data-direct", 2.0), ("finetune", "low_data-tft", 1.5), ("split", "", 0.5),
+        ("finetune", "low_data-direct-123", 2.0), ("finetune", "low_data-tft-123", 1.5),
+        ("split", "", 0.5),
     ]  # fmt: skip
     kept = json.loads((project / "metrics/times.json").read_text())
     assert {name: one["seconds"] for name, one in kept.items()} == {

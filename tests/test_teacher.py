@@ -169,7 +169,9 @@ def test_a_bad_teacher_s_students_are_not_unless_told_so(project: Project) -> No
     assert not Path("models").exists()
     assert not Path("reports").exists()
 
-    assert run_stage("finetune", "low_data", "direct", "123").exit_code == 0  # no teacher wrote that
+    assert (
+        run_stage("finetune", "low_data", "direct", "123").exit_code == 0
+    )  # no teacher wrote that
     assert trained("direct")
 
     for told in ({"train_anyway": True}, {"min_score": 0.0}):
