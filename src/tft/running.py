@@ -51,12 +51,12 @@ def announced(lines: Iterable[str], seconds: Mapping[str, float]) -> Iterator[st
     start = time.monotonic()
     left = dict(seconds)
     done = 0.0  # seconds that the stages run so far should have taken
-    running = None
+    running = ""
     for line in lines:
         if found := STAGE.match(line):
             runs, name = found.groups()
             done += left.pop(running, 0.0)
-            running = name if runs else None
+            running = name if runs else ""
             if not runs:
                 left.pop(name, None)
             else:
