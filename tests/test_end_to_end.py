@@ -22,7 +22,10 @@ ARCHIVE = Path(
     os.environ.get("TFT_SGD_ARCHIVE") or ROOT.parent / "shared/data/sgd-single-domain.tar.gz"
 )
 PARAMS = load_params(ROOT / "params.yaml")
-CELLS = [f"{scenario}-{pipeline}" for scenario in PARAMS.scenarios for pipeline in PARAMS.pipelines]
+# Of the five: one for relabelling, one with foreign names, one for the filter. At this size a run
+# is mostly the start of processes, so that each scenario costs as much as any.
+SCENARIOS = ["noisy_labels", "schema_drift", "trace_mixing"]
+CELLS = [f"{scenario}-{pipeline}" for scenario in SCENARIOS for pipeline in PARAMS.pipelines]
 STUDENTS = [f"{cell}-{seed}" for cell in CELLS for seed in PARAMS.seeds]
 
 pytestmark = pytest.mark.vllm
@@ -97,9 +100,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
     project = Project(root)
     project.edit_params(
-        limit__train=6, limit__test=1,
+        run=SCENARIOS, limit__train=6, limit__test=1,
         scenarios__schema_drift__traces=4, scenarios__schema_drift__other_traces=4,
-        scenarios__low_data__traces=3,
         scenarios__trace_mixing__traces=2, scenarios__trace_mixing__other_traces=4,
         synthesize__target=6, synthesize__batch=32,
         students__tiny__train__epochs=1, predict__max_new_tokens=32,
@@ -114,7 +116,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     assert ran == single | {
         f"{stage}@{scenario}"
         for stage in ("traces", "filter", "relabel", "synthesize", "audit")
-        for scenario in PARAMS.scenarios
+        for scenario in SCENARIOS
     } | {f"finetune@{student}" for student in STUDENTS} | {f"package@{cell}" for cell in CELLS} | {
         f"contamination@{pipeline}" for pipeline in PARAMS.pipelines
     }
@@ -126,7 +128,7 @@ def test_a_run_leaves_the_table_and_what_it_was_made_from(project: Project) -> N
     table = (project.root / "reports/benchmark.md").read_text(encoding="utf-8")
     headline = json.loads((project.root / "metrics/headline.json").read_text(encoding="utf-8"))
 
-    assert set(headline) == set(PARAMS.scenarios)
+    assert set(headline) == set(SCENARIOS)
     for scenario, judge in headline.items():
         assert scenario in table
         assert 0 <= judge <= 1
@@ -136,7 +138,7 @@ def test_a_run_leaves_the_table_and_what_it_was_made_from(project: Project) -> N
     page = (project.root / "reports/index.html").read_text(encoding="utf-8")
     assert all(f'"cell":"{cell}"' in page for cell in CELLS)
     comparison = json.loads((project.root / "metrics/comparison.json").read_text())
-    assert set(comparison) == set(PARAMS.scenarios)
+    assert set(comparison) == set(SCENARIOS)
     for cell in CELLS:
         for name in ("adapter", "merged", "job_description.json", "README.md"):
             assert (project.root / "models/students" / cell / name).exists()
@@ -155,7 +157,7 @@ def test_a_scenario_param_rebuilds_its_cells_and_the_table_and_nothing_else(
     ran = project.stages_run_by("dvc", "repro")
 
     own = {f"{stage}@schema_drift" for stage in ("traces", "filter", "relabel", "synthesize")} | {
-        f"audit@{scenario}" for scenario in PARAMS.scenarios
+        f"audit@{scenario}" for scenario in SCENARIOS
     }
     own |= (
         {"predict", "baselines", "score", "robustness", "page"}
@@ -175,7 +177,7 @@ def test_an_experiment_is_compared_with_the_committed_run(project: Project) -> N
 
     diff = json.loads(project.run("dvc", "metrics", "diff", "--all", "--json", "HEAD", "cleaner"))
     scores = diff["metrics/headline.json"]
-    assert set(scores) == set(PARAMS.scenarios)
+    assert set(scores) == set(SCENARIOS)
     assert all({"old", "new"} <= score.keys() for score in scores.values())
 
     project.run("dvc", "plots", "diff", "HEAD", "cleaner", "--out", "plots")
