@@ -33,8 +33,12 @@ def metrics(judged_by: str, measured: Measured) -> dict[str, Any]:
     return json.loads(json.dumps(summary))
 
 
-def card(folder: Path, cell: dict[str, Any]) -> ModelCard:
+def card(
+    folder: Path, cell: dict[str, Any], corpus: str = "builtin", base: str = "models/base"
+) -> ModelCard:
     params, losses = load_params(ROOT / "params.yaml"), {"train": 1.5}
+    student = params.students[params.student].model_copy(update={"base": base})
+    params = params.model_copy(update={"corpus": corpus, "students": {params.student: student}})
     write_student_card(folder, ("low_data", "tft"), params, TASK, TRAINING, losses, cell)
     return ModelCard((folder / "README.md").read_text(encoding="utf-8"))
 
@@ -69,3 +73,20 @@ def test_an_unmeasured_judge_s_scores_stand_alone(tmp_path: Path) -> None:
     made = card(tmp_path, metrics("LLM judge v1 (m)", MEASURED))
     assert "judge" in rows_of(made.text)
     assert "judge_corrected" not in made.content
+
+
+@pytest.mark.parametrize(
+    ("corpus", "base", "of_sgd"),
+    [
+        ("builtin", "models/base", True),
+        ("sgd", "Qwen/Qwen3-1.7B", True),
+        ("traces", "models/base", True),
+        ("traces", "Qwen/Qwen3-1.7B", False),
+    ],
+)
+def test_the_licence_of_sgd_is_on_what_was_made_from_it(
+    tmp_path: Path, corpus: str, base: str, of_sgd: bool
+) -> None:
+    made = card(tmp_path, metrics(MEASURED.judged_by, MEASURED), corpus, base)
+    assert made.data.license == ("cc-by-sa-4.0" if of_sgd else None)
+    assert ("Schema-Guided Dialogue" in made.text) is of_sgd

@@ -287,6 +287,11 @@ def test_own_traces_have_no_published_scores_beside_them():
     page = render(cells_of_both(), comparison, 0.9, kinds, ["direct", "tft"], "traces", "tiny")
     (row,) = [line for line in page.splitlines() if cells_in(line)[:2] == ["late", "0.650"]]
     assert cells_in(row) == ["late", "0.650", "0.700", "-0.050", "1.000", "", "", ""]
+    del kinds["early"]
+    page = render(cells_of_both(), comparison, 0.9, kinds, ["direct", "tft"], "traces", "tiny")
+    assert "ublished" not in page.replace("published verdicts", "")
+    (row,) = [line for line in page.splitlines() if cells_in(line)[:2] == ["late", "0.650"]]
+    assert cells_in(row) == ["late", "0.650", "0.700", "-0.050", "1.000"]
 
 
 def test_scores_under_other_names_stand_beside_the_original_ones():

@@ -12,7 +12,6 @@ from markupsafe import Markup
 from tft.report import charts
 from tft.report.table import (
     CORRECTED,
-    INTERVALS,
     LABELS,
     TEACHER,
     UNDER_OTHER_NAMES,
@@ -21,6 +20,7 @@ from tft.report.table import (
     Robustness,
     Sheet,
     about_correction,
+    about_intervals,
     about_p,
     about_robustness,
     about_seeds,
@@ -103,7 +103,7 @@ def render_page(run: Run) -> str:
     of_scenarios = [metrics for step in run.curation.values() for metrics in step.values()]
     return jinja.get_template("page.html").render(
         title=title(run.cells, run.corpus, run.student),
-        intervals=" ".join([INTERVALS, *about_seeds(run.cells)]),
+        intervals=" ".join([about_intervals(run.kinds), *about_seeds(run.cells)]),
         about_correction=about_correction(run.cells),
         about_p=about_p(len(scenarios)),
         comparison=_linked_comparison(run) if both(run.pipelines) else None,

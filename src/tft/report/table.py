@@ -35,7 +35,7 @@ PUBLISHED = {
 PUBLISHED_BY = "Qwen3-1.7B, judged by an LLM on 359 turns"
 INTERVALS = (
     "In brackets: 95 % intervals over conversations, whose turns may err together; none where "
-    f"all score the same. Published: {PUBLISHED_BY}."
+    "all score the same."
 )
 
 EVERY_CELL = "## Every cell"
@@ -131,7 +131,7 @@ def render(
     lines = [
         f"# {title(cells, corpus, student)}",
         "",
-        INTERVALS,
+        about_intervals(kinds),
         *about_seeds(cells),
         f"No training conversation is more than {closest:.3f} like a test conversation.",
         "",
@@ -171,6 +171,16 @@ def title(cells: Cells, corpus: str, student: str) -> str:
 def both(pipelines: Sequence[str]) -> bool:
     """Whether there is a comparison: the two published pipelines were run."""
     return {"tft", "direct"} <= set(pipelines)
+
+
+def about_intervals(kinds: Mapping[str, str]) -> str:
+    """What the brackets say, and what the published columns hold where there are any."""
+    return f"{INTERVALS} Published: {PUBLISHED_BY}." if _is_published(kinds) else INTERVALS
+
+
+def _is_published(kinds: Mapping[str, str]) -> bool:
+    """Whether a scenario is of the publication; own traces are not."""
+    return not PUBLISHED.keys().isdisjoint(kinds.values())
 
 
 def about_p(comparisons: int) -> str:
@@ -231,11 +241,12 @@ def _with_spreads(sheet: Sheet, beside: str, spreads: Sequence[float | None], se
 def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
     """TFT against Direct, a row a scenario, in the order of `kinds`."""
     head = ["judge", "TFT", "Direct", "difference", "p"]
-    head += [f"{column}, published" for column in head[1:4]]
+    if published_too := _is_published(kinds):
+        head += [f"{column}, published" for column in head[1:4]]
     rows = []
     for scenario, kind in kinds.items():
         ours, published = comparison[scenario], PUBLISHED.get(kind)
-        theirs = ["", "", ""]
+        theirs = ["", "", ""] if published_too else []
         if published:
             theirs = [_score(published["tft"]), _score(published["direct"])]
             theirs.append(f"{published['tft'] - published['direct']:+.3f}")
@@ -265,6 +276,9 @@ def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]
         for pipeline in pipelines:
             published = _score(PUBLISHED.get(kind, {}).get(pipeline))
             rows.append([scenario, pipeline, *_numbers(cells[f"{scenario}-{pipeline}"]), published])
+    if not _is_published(kinds):
+        for row in (head, *rows):
+            row.pop()
     if not _is_corrected(cells):
         place = head.index(CORRECTED)
         for row in (head, *rows):

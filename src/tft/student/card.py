@@ -15,6 +15,8 @@ from tft.student.plain_text import PARSER
 from tft.tables import write_text
 from tft.task import RESPOND, Task
 
+# What SGD's licence covers: the tiny base, which was made from it, and two of the corpora.
+OF_SGD = {"models/base", "sgd", "published"}
 SGD_LICENCE = (
     "Trained on the Schema-Guided Dialogue dataset (Rastogi et al. 2020, "
     "https://github.com/google-research-datasets/dstc8-schema-guided-dialogue), licensed CC BY-SA "
@@ -86,6 +88,7 @@ def write_student_card(
     turns = sum(len(list(one.turns())) for one in conversations)
     settings = {**student.train.model_dump(), **student.lora.model_dump()}
     scores = [key for key in metrics["intervals"] if metrics[key] is not None]
+    of_sgd = bool(OF_SGD & {student.base, params.corpus})
     replies = "OpenAI's `tool_calls`"
     parser = "--tool-call-parser hermes"
     if not task.tool(RESPOND):
@@ -136,10 +139,11 @@ def write_student_card(
         f"```sh\nvllm serve merged --served-model-name {name} --enable-auto-tool-choice \\\n"
         f"    {parser}\n```",
         'In Python: `transformers.AutoModelForCausalLM.from_pretrained("merged")`.',
-        _filled(SGD_LICENCE),
-    ]
+        _filled(SGD_LICENCE) if of_sgd else
+        _filled("Licence: that of the base, as far as the traces allow."),
+    ]  # fmt: skip
     data = ModelCardData(
-        license="cc-by-sa-4.0",
+        license="cc-by-sa-4.0" if of_sgd else None,
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=student.base,
