@@ -1,0 +1,61 @@
+"""How often the rules judge finds fault with what people wrote, and misses what they did not write.
+
+Reads: the published traces (TFT_PUBLISHED, else `published` in params.yaml)
+Run:   python benchmarks/false_alarms.py
+
+Every message of the clean published traces is judged in its place, against a reference that reports
+any result and answers any question, so that all rules apply: each fault found is a false alarm, but
+for slips of the writers. Then the message of another conversation stands in its place: what is
+found now is a hit, though some messages fit anywhere.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+
+import click
+from tabulate import tabulate
+
+from tft.conversation import Message, ToolCall, Turn
+from tft.corpus.published import read_published
+from tft.params import environment, load_params
+from tft.rules.judge import judge
+from tft.task import RESPOND, Task
+
+REFERENCE = ToolCall(RESPOND, {"message": "Sorry, yes."})
+APART = 100  # messages between one and the one that takes its place
+
+Place = tuple[Sequence[Message], ToolCall]
+
+
+def faults(places: Sequence[Place], task: Task, today: date | None) -> Counter[str]:
+    """Faults found, by kind."""
+    turns = [Turn("c", len(before), tuple(before), REFERENCE, said, "") for before, said in places]
+    verdicts = judge(turns, task, today)
+    return Counter(one.reason.split(":")[0] for one in verdicts if not one.good)
+
+
+@click.command(help=__doc__)
+def main() -> None:
+    params = load_params()
+    archive = environment("TFT_PUBLISHED", params.published.archive)
+    conversations, task = read_published(archive, params.published)
+    places = [
+        (one.messages[:index], call)
+        for one in conversations
+        if "scenario-1" in one.source
+        for index, call in one.turns()
+        if call.name == RESPOND
+    ]
+    moved = [call for _, call in places[APART:] + places[:APART]]
+    swapped = [(before, said) for (before, _), said in zip(places, moved, strict=True)]
+    rows = []
+    for name, found in (("as written", places), ("of another conversation", swapped)):
+        kinds = faults(found, task, params.judge.today)
+        rows.append([name, len(found), kinds.total(), f"{kinds.total() / len(found):.4f}"])
+        click.echo(f"{name}: {dict(kinds.most_common())}")
+    click.echo(tabulate(rows, ["messages", "number", "found bad", "share"], disable_numparse=True))
+
+
+if __name__ == "__main__":
+    main()
