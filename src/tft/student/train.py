@@ -141,7 +141,7 @@ def finetune(
         weight_decay=settings.weight_decay,
         logging_steps=max(1, steps // 40),
         eval_strategy="steps" if held else "no",
-        eval_steps=-(-steps // 8),
+        eval_steps=-(-steps // 4),
     )
     history = fit(model, rows, arguments, eval_rows or None)
     save_adapter(model, tokenizer, output)
