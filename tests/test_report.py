@@ -390,6 +390,8 @@ def test_every_seed_is_scored(two_seeds):
 def finished(project):
     """The project after a run, in git and known to DVC."""
     run_to_table()
+    for other_stages in ("times", "robustness"):
+        Path(f"metrics/{other_stages}.json").write_text("{}")
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "core.hooksPath="]
     subprocess.run(["git", "init", "--quiet"], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
@@ -408,7 +410,7 @@ def test_a_result_holds_metrics_table_params_and_where_they_came_from(finished):
     assert kept == finished / "results" / "sgd-tiny"
     assert {path.name for path in kept.iterdir()} == {
         "cells", "direct.json", "comparison.json", "benchmark.md", "params.yaml",
-        "provenance.json",
+        "provenance.json", "robustness.json", "times.json",
     }  # fmt: skip
     assert {path.stem for path in (kept / "cells").iterdir()} == set(CELLS)
     stamp = json.loads((kept / "provenance.json").read_text())

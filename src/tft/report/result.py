@@ -48,8 +48,9 @@ def keep_result(name: str, root: Path) -> Path:
             list(params.scenarios), params.pipelines, params.teacher.role == "llm"
         )
     ]
+    beyond = [root / "metrics" / name for name in ("times.json", "robustness.json")]
     page = root / "reports" / TABLE
-    for path in [*flat, *cells, page]:
+    for path in [*flat, *cells, *beyond, page]:
         if not path.is_file():
             raise InputError(f"{path.relative_to(root)}: no such file; `make run` first")
     if stale := _stale_stages(root):
@@ -61,7 +62,7 @@ def keep_result(name: str, root: Path) -> Path:
     old = target.with_name(f".{name}.{os.getpid()}.old")
     try:
         (beside / "cells").mkdir(parents=True)
-        for path in [*flat, page, root / "params.yaml"]:
+        for path in [*flat, *beyond, page, root / "params.yaml"]:
             shutil.copy(path, beside)
         for path in cells:
             shutil.copy(path, beside / "cells")
