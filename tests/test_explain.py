@@ -50,7 +50,9 @@ def decision(number: int, turn: int, name: str | None, arguments: object, reason
         "name": name,
         "arguments": name and canonical_json(arguments),
         "reason": reason,
-        "votes": canonical_json({"hindsight": ["FindBoats", RIGHT], "state": None}),
+        "votes": canonical_json(
+            {"hindsight": ["FindBoats", RIGHT], "schema": ["", {}], "state": None}
+        ),
         "kept": number < 4,
     }
 
@@ -127,6 +129,7 @@ RELABELLED = [
     '    logged: FindBoats {"harbour": "Nowhere"}',
     '    chosen: FindBoats {"harbour": "Old Lock"}',
     '    hindsight voted: FindBoats {"harbour": "Old Lock"}',
+    "    schema voted: a service, whichever it was",
     "    state voted: nothing",
     "  1 left as logged: talk, as logged",
 ]
@@ -191,12 +194,13 @@ def test_a_relabelled_trace_is_shown_as_relabelled() -> None:
 def test_a_trace_that_relabelling_rejected_tells_its_votes() -> None:
     lines = explain("relabeled/noisy_labels/dev/boat-4")
     assert lines[1] == "Messages as logged: 4"
-    assert lines[6:12] == [
+    assert lines[6:13] == [
         "Relabelling: rejected, 1 of 1 turns changed",
         "  turn 1: nobody knows",
         '    logged: FindBoats {"harbour": "Nowhere"}',
         "    chosen: nothing",
         '    hindsight voted: FindBoats {"harbour": "Old Lock"}',
+        "    schema voted: a service, whichever it was",
         "    state voted: nothing",
     ]
 

@@ -155,7 +155,7 @@ def _of_decisions(name: str, traces: Traces) -> Iterator[str]:
         yield f"    logged: {_shown(logged.get(row['turn']))}"
         yield f"    chosen: {_shown(_call_of(row))}"
         for member, label in json.loads(row["votes"]).items():
-            yield f"    {member} voted: {_shown(ToolCall(*label) if label else None)}"
+            yield f"    {member} voted: {_voted(label)}"
     for reason, count in Counter(row["reason"] for row in same).most_common():
         yield f"  {count} left as logged: {reason}"
 
@@ -193,6 +193,13 @@ def _verdict(row: Row) -> str:
 
 def _call_of(row: Row) -> ToolCall | None:
     return None if row["name"] is None else ToolCall(row["name"], json.loads(row["arguments"]))
+
+
+def _voted(label: tuple[str, Mapping[str, Any]] | None) -> str:
+    if label is None:
+        return "nothing"
+    name, arguments = label  # no name: all that is known is that a service was called
+    return f"{name} {canonical_json(arguments)}" if name else "a service, whichever it was"
 
 
 def _shown(call: ToolCall | None) -> str:
