@@ -185,9 +185,10 @@ def _is_published(kinds: Mapping[str, str]) -> bool:
 
 def about_p(comparisons: int) -> str:
     """What the comparison's p says."""
+    corrected = f", corrected for {comparisons} comparisons (Holm)" if comparisons > 1 else ""
     return (
         "p: how likely chance alone sets TFT and Direct this far apart; paired over "
-        f"conversations, corrected for {comparisons} comparisons (Holm)."
+        f"conversations{corrected}."
     )
 
 
