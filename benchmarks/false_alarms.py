@@ -10,13 +10,13 @@ found now is a hit, though some messages fit anywhere.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 import click
 from tabulate import tabulate
 
-from tft.conversation import Message, ToolCall, Turn
+from tft.conversation import Conversation, Message, ToolCall, Turn
 from tft.corpus.published import read_published
 from tft.params import environment, load_params
 from tft.rules.judge import judge
@@ -28,11 +28,22 @@ APART = 100  # messages between one and the one that takes its place
 Place = tuple[Sequence[Message], ToolCall]
 
 
-def faults(places: Sequence[Place], task: Task, today: date | None) -> Counter[str]:
+def faults(found: Sequence[Place], task: Task, today: date | None) -> Counter[str]:
     """Faults found, by kind."""
-    turns = [Turn("c", len(before), tuple(before), REFERENCE, said, "") for before, said in places]
+    turns = [Turn("c", len(before), tuple(before), REFERENCE, said, "") for before, said in found]
     verdicts = judge(turns, task, today)
     return Counter(one.reason.split(":")[0] for one in verdicts if not one.good)
+
+
+def places(conversations: Iterable[Conversation]) -> list[Place]:
+    """Every message of the clean traces' agents, with what comes before it."""
+    return [
+        (one.messages[:index], call)
+        for one in conversations
+        if "scenario-1" in one.source
+        for index, call in one.turns()
+        if call.name == RESPOND
+    ]
 
 
 @click.command(help=__doc__)
@@ -40,17 +51,11 @@ def main() -> None:
     params = load_params()
     archive = environment("TFT_PUBLISHED", params.published.archive)
     conversations, task = read_published(archive, params.published)
-    places = [
-        (one.messages[:index], call)
-        for one in conversations
-        if "scenario-1" in one.source
-        for index, call in one.turns()
-        if call.name == RESPOND
-    ]
-    moved = [call for _, call in places[APART:] + places[:APART]]
-    swapped = [(before, said) for (before, _), said in zip(places, moved, strict=True)]
+    own = places(conversations)
+    moved = [call for _, call in own[APART:] + own[:APART]]
+    swapped = [(before, said) for (before, _), said in zip(own, moved, strict=True)]
     rows = []
-    for name, found in (("as written", places), ("of another conversation", swapped)):
+    for name, found in (("as written", own), ("of another conversation", swapped)):
         kinds = faults(found, task, params.judge.today)
         rows.append([name, len(found), kinds.total(), f"{kinds.total() / len(found):.4f}"])
         click.echo(f"{name}: {dict(kinds.most_common())}")

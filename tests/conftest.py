@@ -1,7 +1,9 @@
 """What several test modules need; real data are read where they lie, once per run."""
 
 import os
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,6 +23,16 @@ settings.load_profile("tft")
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
+
+
+def benchmark(name: str) -> ModuleType:
+    """A script of benchmarks/ as a module."""
+    spec = spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def shared_data(name: str) -> Path:

@@ -1,12 +1,11 @@
 """Scores corrected for a judge's errors: against known intervals, simulations, and other judges."""
 
 import json
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, benchmark
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t
@@ -94,13 +93,9 @@ def test_where_nothing_is_known_nothing_is_corrected() -> None:
 
 
 def test_intervals_hold_the_truth_behind_a_judge_s_errors_as_often_as_they_say() -> None:
-    spec = spec_from_file_location("interval_coverage", ROOT / "benchmarks/interval_coverage.py")
-    assert spec
-    assert spec.loader
-    benchmark = module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
-    half_right = benchmark.JUDGED[4]
-    hits = benchmark.coverage_of_corrected(half_right, 2000)
+    intervals = benchmark("interval_coverage")
+    half_right = intervals.JUDGED[4]
+    hits = intervals.coverage_of_corrected(half_right, 2000)
     assert 0.93 <= hits["corrected (ours)"] <= 0.97
     assert hits["not corrected"] < 0.8  # what the correction is for
 

@@ -169,9 +169,8 @@ def test_a_bad_teacher_s_students_are_not_unless_told_so(project: Project) -> No
     assert not Path("models").exists()
     assert not Path("reports").exists()
 
-    assert (
-        run_stage("finetune", "low_data", "direct", "123").exit_code == 0
-    )  # no teacher wrote that
+    # No teacher wrote this one's conversations.
+    assert run_stage("finetune", "low_data", "direct", "123").exit_code == 0
     assert trained("direct")
 
     for told in ({"train_anyway": True}, {"min_score": 0.0}):

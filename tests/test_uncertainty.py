@@ -1,10 +1,9 @@
 """Standard errors, intervals and the paired test: what must hold for any scores, and how often."""
 
-from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import benchmark
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,26 +137,17 @@ def test_scenarios_are_compared_and_corrected_together() -> None:
 # --- how often -----------------------------------------------------------------------------------
 # 2,000 replications: a coverage of 0.95 and a rate of 0.05 come out with a deviation of 0.005, so
 # bounds of 0.93 to 0.97 and 0.04 to 0.06 are met or missed by two of them at most.
-def coverage_benchmark() -> Any:
-    spec = spec_from_file_location("interval_coverage", ROOT / "benchmarks/interval_coverage.py")
-    assert spec
-    assert spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_intervals_of_means_hold_the_true_mean_as_often_as_they_say() -> None:
-    benchmark = coverage_benchmark()
-    hits = benchmark.coverage_of_means(benchmark.MEANS[0], 2000)
+    intervals = benchmark("interval_coverage")
+    hits = intervals.coverage_of_means(intervals.MEANS[0], 2000)
     assert 0.93 <= hits["t, logit (ours)"] <= 0.97
     assert hits["percentile"] < hits["t, logit (ours)"]  # why we have not taken that
 
 
 def test_equal_cells_differ_significantly_as_often_as_chance_allows() -> None:
-    benchmark = coverage_benchmark()
-    hits, found = benchmark.coverage_of_pairs(benchmark.PAIRS[0], 2000)
+    intervals = benchmark("interval_coverage")
+    hits, found = intervals.coverage_of_pairs(intervals.PAIRS[0], 2000)
     assert 0.93 <= hits["t (ours)"] <= 0.97
     assert 0.03 <= found["t (ours)"] <= 0.07
-    _, found = benchmark.coverage_of_pairs(benchmark.PAIRS[-1], 500)
+    _, found = intervals.coverage_of_pairs(intervals.PAIRS[-1], 500)
     assert found["t (ours)"] > 0.8  # a difference of 0.1 is found

@@ -33,6 +33,10 @@ def kept_by(scores: Sequence[Relevance], least: Threshold) -> set[str]:
     }
 
 
+SERVICE = ""
+"""The tool of a label that knows only that a service was called."""
+
+
 class Label(NamedTuple):
     """What a member of the committee makes of one turn.
 

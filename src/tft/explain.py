@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from rapidfuzz import fuzz, process
 
 from tft.conversation import Conversation, ToolCall, canonical_json
+from tft.curated import SERVICE
 from tft.errors import InputError
 from tft.params import Params
 from tft.tables import DECISIONS, DRAFTS, RELEVANCE, message_rows, read_conversations, read_rows
@@ -195,11 +196,10 @@ def _call_of(row: Row) -> ToolCall | None:
     return None if row["name"] is None else ToolCall(row["name"], json.loads(row["arguments"]))
 
 
-def _voted(label: tuple[str, Mapping[str, Any]] | None) -> str:
-    if label is None:
-        return "nothing"
-    name, arguments = label  # no name: all that is known is that a service was called
-    return f"{name} {canonical_json(arguments)}" if name else "a service, whichever it was"
+def _voted(label: tuple[str, dict[str, Any]] | None) -> str:
+    if label and label[0] == SERVICE:
+        return "a service, whichever it was"
+    return _shown(ToolCall(*label) if label else None)
 
 
 def _shown(call: ToolCall | None) -> str:

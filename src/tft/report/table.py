@@ -1,7 +1,7 @@
 """The benchmark's table and its flat metrics, from the metrics of the single cells."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -239,15 +239,24 @@ def _with_spreads(sheet: Sheet, beside: str, spreads: Sequence[float | None], se
     return [*head[:after], f"between {seeds} seeds", *head[after:]], rows
 
 
+def _without(sheet: Sheet, columns: Collection[str]) -> Sheet:
+    head, rows = sheet
+    kept = [place for place, column in enumerate(head) if column not in columns]
+    return [head[place] for place in kept], [[row[place] for place in kept] for row in rows]
+
+
+def _unpublished(sheet: Sheet) -> Sheet:
+    return _without(sheet, {column for column in sheet[0] if column.endswith(", published")})
+
+
 def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
     """TFT against Direct, a row a scenario, in the order of `kinds`."""
     head = ["judge", "TFT", "Direct", "difference", "p"]
-    if published_too := _is_published(kinds):
-        head += [f"{column}, published" for column in head[1:4]]
+    head += [f"{column}, published" for column in head[1:4]]
     rows = []
     for scenario, kind in kinds.items():
         ours, published = comparison[scenario], PUBLISHED.get(kind)
-        theirs = ["", "", ""] if published_too else []
+        theirs = ["", "", ""]
         if published:
             theirs = [_score(published["tft"]), _score(published["direct"])]
             theirs.append(f"{published['tft'] - published['direct']:+.3f}")
@@ -261,10 +270,11 @@ def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
                 *theirs,
             ]
         )
+    sheet = (head, rows) if _is_published(kinds) else _unpublished((head, rows))
     lines = [comparison[scenario] for scenario in kinds]
     if (seeds := len(lines[0].get("differences", [0]))) == 1:
-        return head, rows
-    return _with_spreads((head, rows), "difference", [line["spread"] for line in lines], seeds)
+        return sheet
+    return _with_spreads(sheet, "difference", [line["spread"] for line in lines], seeds)
 
 
 def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]) -> Sheet:
@@ -277,19 +287,15 @@ def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]
         for pipeline in pipelines:
             published = _score(PUBLISHED.get(kind, {}).get(pipeline))
             rows.append([scenario, pipeline, *_numbers(cells[f"{scenario}-{pipeline}"]), published])
-    if not _is_published(kinds):
-        for row in (head, *rows):
-            row.pop()
+    sheet = (head, rows) if _is_published(kinds) else _unpublished((head, rows))
     if not _is_corrected(cells):
-        place = head.index(CORRECTED)
-        for row in (head, *rows):
-            del row[place]
+        sheet = _without(sheet, {CORRECTED})
     if (seeds := _seeds(cells)) == 1:
-        return head, rows
+        return sheet
     untrained = [name for name in LABELS if name in cells]
     trained = [f"{scenario}-{pipeline}" for scenario in kinds for pipeline in pipelines]
     spreads = [cells[name].get("spread", {}).get("judge") for name in (*untrained, *trained)]
-    return _with_spreads((head, rows), "judge", spreads, seeds)
+    return _with_spreads(sheet, "judge", spreads, seeds)
 
 
 def about_robustness(robustness: Robustness) -> str:
@@ -321,9 +327,8 @@ def robustness_sheets(
             rows.append([*row, _score(one["sensitivity"]["judge"])])
     sheets = [(head, rows)]
     if comparison := robustness["comparison"]:
-        compared, of_scenarios = comparison_sheet(comparison, kinds)
-        ours = compared.index("p") + 1  # nothing is published of other names
-        sheets.insert(0, (compared[:ours], [row[:ours] for row in of_scenarios]))
+        # Nothing is published of other names.
+        sheets.insert(0, _unpublished(comparison_sheet(comparison, kinds)))
     return sheets
 
 

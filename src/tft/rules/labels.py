@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tft.conversation import Conversation, Tool, ToolCall
-from tft.curated import Label
+from tft.curated import SERVICE, Label
 from tft.rules.evidence import (
     Evidence,
     followed_by,
@@ -25,10 +25,6 @@ from tft.task import RESPOND, Task
 
 USUAL = 0.5  # an optional parameter that most calls of a tool give is expected in every call
 AGREE = 0.6  # share of a logged call's arguments that must not be contradicted for it to stand
-
-
-SERVICE = ""
-"""The tool of a label that knows only that a service was called."""
 
 Labels = dict[int, Label]
 """By message index; a turn that a member knows nothing about is left out."""

@@ -89,6 +89,7 @@ def write_student_card(
     settings = {**student.train.model_dump(), **student.lora.model_dump()}
     scores = [key for key in metrics["intervals"] if metrics[key] is not None]
     of_sgd = bool(OF_SGD & {student.base, params.corpus})
+    licence = SGD_LICENCE if of_sgd else "Licence: that of the base, as far as the traces allow."
     replies = "OpenAI's `tool_calls`"
     parser = "--tool-call-parser hermes"
     if not task.tool(RESPOND):
@@ -139,9 +140,8 @@ def write_student_card(
         f"```sh\nvllm serve merged --served-model-name {name} --enable-auto-tool-choice \\\n"
         f"    {parser}\n```",
         'In Python: `transformers.AutoModelForCausalLM.from_pretrained("merged")`.',
-        _filled(SGD_LICENCE) if of_sgd else
-        _filled("Licence: that of the base, as far as the traces allow."),
-    ]  # fmt: skip
+        _filled(licence),
+    ]
     data = ModelCardData(
         license="cc-by-sa-4.0" if of_sgd else None,
         library_name="transformers",
