@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, settings
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
@@ -25,14 +26,19 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 
-def benchmark(name: str) -> ModuleType:
-    """A script of benchmarks/ as a module."""
-    spec = spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+def script(path: str) -> ModuleType:
+    """A script outside of packages as a module; its path is from the repository's root."""
+    spec = spec_from_file_location(Path(path).stem, ROOT / path)
     assert spec
     assert spec.loader
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def run_stage(name: str, *arguments: str) -> Result:
+    """A stage by its own command, in the working directory."""
+    return CliRunner().invoke(script(f"stages/{name}.py").main, arguments)
 
 
 def shared_data(name: str) -> Path:

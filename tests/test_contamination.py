@@ -5,12 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_stage
 from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz import fuzz
 from ruamel.yaml import YAML
-from test_report import run_stage
 
 from tft.conversation import Conversation, Message, ToolCall, assistant, user
 from tft.corpus.sgd import split_sgd

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, benchmark
+from conftest import ROOT, script
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t
@@ -93,7 +93,7 @@ def test_where_nothing_is_known_nothing_is_corrected() -> None:
 
 
 def test_intervals_hold_the_truth_behind_a_judge_s_errors_as_often_as_they_say() -> None:
-    intervals = benchmark("interval_coverage")
+    intervals = script("benchmarks/interval_coverage.py")
     half_right = intervals.JUDGED[4]
     hits = intervals.coverage_of_corrected(half_right, 2000)
     assert 0.93 <= hits["corrected (ours)"] <= 0.97

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from ruamel.yaml import YAML
 
 from tft.params import load_params
@@ -17,7 +18,6 @@ from tft.serving import server_command
 from tft.tables import read_conversations
 from tft.task import read_task
 
-ROOT = Path(__file__).parents[1]
 ARCHIVE = Path(
     os.environ.get("TFT_SGD_ARCHIVE") or ROOT.parent / "shared/data/sgd-single-domain.tar.gz"
 )

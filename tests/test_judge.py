@@ -4,7 +4,7 @@ import json
 from datetime import date
 
 import pytest
-from conftest import ROOT, benchmark, shared_data
+from conftest import ROOT, script, shared_data
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -394,7 +394,7 @@ def test_numbers_and_names_are_compared_as_people_mean_them():
 def real_messages(published):
     """Every eighth message of the clean published traces, with what comes before it."""
     traces, task = published
-    turns = benchmark("false_alarms").places(traces)
+    turns = script("benchmarks/false_alarms.py").places(traces)
     assert len(turns) == 2641
     return turns[::8], task
 

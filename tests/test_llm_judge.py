@@ -6,13 +6,11 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-from conftest import ROOT
+from conftest import ROOT, run_stage
 from hypothesis import given
 from llm_server import Handler, Server, answer
 from ruamel.yaml import YAML
@@ -285,13 +283,6 @@ class Panel:
         if "unclear" in handler.question:
             said = "It depends."
         answer(said)(handler)
-
-
-def run_stage(name: str, *arguments: str) -> Any:
-    spec = spec_from_file_location(f"stage_{name}", ROOT / "stages" / f"{name}.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return CliRunner().invoke(module.main, arguments)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT, run_stage
 from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -16,7 +17,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 from strategies import conversations
-from test_report import SCENARIOS, TASK, run_stage
+from test_report import SCENARIOS, TASK
 
 from tft.conversation import Conversation, assistant, user
 from tft.report.charts import delta_rows
@@ -24,7 +25,6 @@ from tft.report.turns import changes, lineage, nearest, said
 from tft.tables import PREDICTIONS, write_conversations, write_json, write_rows, write_text
 from tft.task import RESPOND, write_task
 
-ROOT = Path(__file__).parents[1]
 HOSTILE = "</script><script>document.title = 'taken'</script><!-- <b>bold</b> &amp; '\u2028"
 
 TESTS = [

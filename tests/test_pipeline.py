@@ -5,13 +5,13 @@ from pathlib import Path
 
 import grimp
 import pytest
+from conftest import ROOT
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from ruamel.yaml import YAML
 
 from tft.params import load_params
 
-ROOT = Path(__file__).parents[1]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 IMPORTS = grimp.build_graph("tft", cache_dir=None)
 

@@ -5,11 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from conftest import ROOT, run_stage
 from ruamel.yaml import YAML
 
 from tft.conversation import Conversation, Tool, assistant, user
@@ -26,7 +26,6 @@ from tft.tables import (
 )
 from tft.task import RESPOND, Task, write_task
 
-ROOT = Path(__file__).parents[1]
 SCENARIOS = ["baseline", "noisy_labels", "schema_drift", "low_data", "trace_mixing"]
 CELLS = cell_names(SCENARIOS, ["direct"])
 STUDENTS = ["base", *(f"{scenario}-direct-123" for scenario in SCENARIOS)]
@@ -65,13 +64,6 @@ TASK = Task(
     ),
     "be kind",
 )
-
-
-def run_stage(name: str, *arguments: str):
-    spec = spec_from_file_location(f"stage_{name}", ROOT / "stages" / f"{name}.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return CliRunner().invoke(module.main, arguments)
 
 
 def prediction(turn: int, name: str | None, **arguments: str) -> dict:

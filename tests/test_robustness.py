@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, run_stage
 from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
-from test_report import run_stage
 from test_sgd import files_of, params_of, service, write_archive
 
 from tft.conversation import Conversation, ToolCall, assistant, user

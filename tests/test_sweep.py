@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_stage
 from ruamel.yaml import YAML
-from test_report import run_stage
 
 from tft.errors import InputError
 from tft.params import load_params

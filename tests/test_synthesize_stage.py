@@ -1,13 +1,12 @@
 """The stage that generates conversations, by its own command: what it writes and where it stops."""
 
 import json
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-from conftest import ROOT
+from click.testing import Result
+from conftest import ROOT, run_stage
 from ruamel.yaml import YAML
 from test_rules_curation import TASK
 from test_rules_synthesis import SEEDS
@@ -31,7 +30,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_stage(**changes: Any) -> Result:
+def synthesize(**changes: Any) -> Result:
     content = YAML(typ="safe").load(ROOT / "params.yaml")
     section = content["synthesize"]
     section |= {
@@ -48,16 +47,11 @@ def run_stage(**changes: Any) -> Result:
     for key, value in changes.items():
         (validation if key in validation else section)[key] = value
     YAML().dump(content, Path("params.yaml"))
-    spec = spec_from_file_location("stage_synthesize", ROOT / "stages/synthesize.py")
-    assert spec
-    assert spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return CliRunner().invoke(module.main, ["baseline"])
+    return run_stage("synthesize", "baseline")
 
 
 def test_the_target_is_met_exactly_and_every_draft_is_accounted_for(project: Path) -> None:
-    done = run_stage()
+    done = synthesize()
     assert done.exit_code == 0, done.output
     kept = read_conversations(FOLDER / "train.parquet")
     drafts = read_rows(FOLDER / "drafts.parquet", DRAFTS)
@@ -74,14 +68,14 @@ def test_the_target_is_met_exactly_and_every_draft_is_accounted_for(project: Pat
 
 
 def test_a_second_run_writes_the_same_bytes(project: Path) -> None:
-    run_stage()
+    synthesize()
     before = {path: path.read_bytes() for path in [*FOLDER.iterdir(), METRICS]}
-    run_stage()
+    synthesize()
     assert before == {path: path.read_bytes() for path in before}
 
 
 def test_a_target_out_of_reach_stops_and_says_the_yield(project: Path) -> None:
-    done = run_stage(max_characters=1, rounds=2)
+    done = synthesize(max_characters=1, rounds=2)
     assert done.exit_code == 1
     assert "0 of 10 conversations after 2 rounds, a yield of 0%" in done.output
     assert "'length': 16" in done.output
@@ -92,7 +86,7 @@ def test_a_target_out_of_reach_stops_and_says_the_yield(project: Path) -> None:
 
 
 def test_a_copy_of_a_test_conversation_fails_the_run(project: Path) -> None:
-    done = run_stage(max_similarity_to_tests=0.5)
+    done = synthesize(max_similarity_to_tests=0.5)
     assert done.exit_code == 1
     assert SEEDS[0].id in done.output
     assert "the traces hold test conversations" in done.output
@@ -101,13 +95,13 @@ def test_a_copy_of_a_test_conversation_fails_the_run(project: Path) -> None:
 
 
 def test_too_few_traces_for_the_exemplars_is_one_clear_error(project: Path) -> None:
-    done = run_stage(exemplars=7)
+    done = synthesize(exemplars=7)
     assert done.exit_code == 1
     assert "synthesize.exemplars: 7 are shown at a time, but there are only 6" in done.output
 
 
 def test_a_conversation_s_row_says_what_it_was_generated_from(project: Path) -> None:
-    run_stage()
+    synthesize()
     rows = read_rows(FOLDER / "train.parquet", CONVERSATIONS)
     for row in rows:
         provenance = json.loads(row["provenance"])

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_stage
 from hypothesis import given
 from hypothesis import strategies as st
 from llm_server import Action, Handler, Server, answer
 from ruamel.yaml import YAML
 from strategies import json_values, texts
-from test_report import STUDENTS, TASK, TEST, TRACE, prediction, run_stage
+from test_report import STUDENTS, TASK, TEST, TRACE, prediction
 
 from tft.conversation import ToolCall, assistant, user
 from tft.evaluation.teacher import parse, question

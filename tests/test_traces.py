@@ -4,14 +4,12 @@ import copy
 import json
 import weakref
 from collections.abc import Callable, Iterator
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-from conftest import ROOT
+from click.testing import Result
+from conftest import ROOT, run_stage, script
 from ruamel.yaml import YAML
 
 from tft.conversation import Conversation, Message, assistant, user
@@ -28,19 +26,6 @@ BYE = {"role": "assistant", "content": "In the depot."}
 CALL = {"id": "a", "function": {"name": "TrackParcel", "arguments": "{}"}}
 
 Run = Callable[..., Result]
-
-
-def module_at(path: Path) -> ModuleType:
-    spec = spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def run_stage(name: str, *arguments: str) -> Result:
-    return CliRunner().invoke(module_at(ROOT / "stages" / f"{name}.py").main, arguments)
 
 
 def line(*messages: dict[str, Any], **more: Any) -> str:
@@ -252,9 +237,9 @@ def test_traces_are_split_without_being_held(tmp_path: Path) -> None:
 
 # --- the example ------------------------------------------------------------------------------
 def test_the_examples_traces_are_what_its_script_writes() -> None:
-    script = module_at(PARCELS / "make_traces.py")
+    maker = script("examples/parcels/make_traces.py")
     written = (PARCELS / "traces.jsonl").read_text(encoding="utf-8")
-    assert written == "\n".join(script.invent(script.SEED)) + "\n"
+    assert written == "\n".join(maker.invent(maker.SEED)) + "\n"
 
 
 @pytest.fixture

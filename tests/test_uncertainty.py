@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from conftest import benchmark
+from conftest import script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,14 +138,14 @@ def test_scenarios_are_compared_and_corrected_together() -> None:
 # 2,000 replications: a coverage of 0.95 and a rate of 0.05 come out with a deviation of 0.005, so
 # bounds of 0.93 to 0.97 and 0.04 to 0.06 are met or missed by two of them at most.
 def test_intervals_of_means_hold_the_true_mean_as_often_as_they_say() -> None:
-    intervals = benchmark("interval_coverage")
+    intervals = script("benchmarks/interval_coverage.py")
     hits = intervals.coverage_of_means(intervals.MEANS[0], 2000)
     assert 0.93 <= hits["t, logit (ours)"] <= 0.97
     assert hits["percentile"] < hits["t, logit (ours)"]  # why we have not taken that
 
 
 def test_equal_cells_differ_significantly_as_often_as_chance_allows() -> None:
-    intervals = benchmark("interval_coverage")
+    intervals = script("benchmarks/interval_coverage.py")
     hits, found = intervals.coverage_of_pairs(intervals.PAIRS[0], 2000)
     assert 0.93 <= hits["t (ours)"] <= 0.97
     assert 0.03 <= found["t (ours)"] <= 0.07
