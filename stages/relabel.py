@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from tft.curated import decision_rows, relabelled_traces
+from tft.curated import decision_rows, disputed, relabelled_traces
 from tft.errors import InputError
 from tft.params import load_params
 from tft.roles import relabel_for
@@ -52,6 +52,7 @@ def main(scenario: str) -> None:
         "traces": len(traces),
         "rejected": len(traces) - len(kept),
         "turns": len(rows),
+        "disputed": sum(disputed(one.votes) for result in results for one in result.decisions),
         "decisions": dict(sorted(counted.items())),
         **usage(),
     }

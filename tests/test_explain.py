@@ -16,6 +16,7 @@ from tft.tables import (
     DRAFTS,
     RELEVANCE,
     message_rows,
+    read_rows,
     write_conversations,
     write_rows,
 )
@@ -131,7 +132,7 @@ RELABELLED = [
     '    hindsight voted: FindBoats {"harbour": "Old Lock"}',
     "    schema voted: a service, whichever it was",
     "    state voted: nothing",
-    "  1 left as logged: talk, as logged",
+    "  1 left as logged, undisputed: talk, as logged",
 ]
 
 
@@ -188,6 +189,22 @@ def test_a_relabelled_trace_is_shown_as_relabelled() -> None:
     assert lines[1] == "Messages as relabelled: 4"
     assert lines[3] == '    1 assistant FindBoats {"harbour": "Old Lock"}'
     assert lines[6:] == way(2)
+
+
+def test_a_disputed_turn_tells_its_votes_although_it_stays_as_logged(data: Path) -> None:
+    path = data / "relabeled" / SCENARIO / "decisions.parquet"
+    rows = read_rows(path, DECISIONS)
+    disputed = next(r for r in rows if (r["conversation"], r["turn"]) == ("dev/boat-2", 3))
+    disputed["votes"] = canonical_json({"one": [RESPOND, {}], "other": ["FindBoats", RIGHT]})
+    write_rows(path, DECISIONS, rows)
+    said = 'respond_to_user {"message": "The Curlew is free, 2 times."}'
+    assert explain("relabeled/noisy_labels/dev/boat-2")[13:18] == [
+        "  turn 3: talk, as logged",
+        f"    logged: {said}",
+        f"    chosen: {said}",
+        "    one voted: respond_to_user {}",
+        '    other voted: FindBoats {"harbour": "Old Lock"}',
+    ]
 
 
 @pytest.mark.usefixtures("data")

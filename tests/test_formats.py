@@ -10,7 +10,7 @@ from typing import Any
 
 import logs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tft.conversation import Conversation, Message, Tool, assistant, user
@@ -275,9 +275,11 @@ def test_a_request_that_names_no_trace_is_refused() -> None:
         st.sampled_from(["messages", "role", "content", "tool_calls", "function", "name", "type",
                          "attributes", "key", "value", "parts", "input", "output", "traceId",
                          "resourceSpans", "scopeSpans", "spans", "context", "question", "answer"])
-        | st.text(max_size=3), inner, max_size=4),
+        | st.text(max_size=3), inner, max_size=4) | inner.map(json.dumps),
     max_leaves=12,
 ))  # fmt: skip
+@example({"context": "[]"})
+@example({"context": "{}"})
 def test_whatever_a_line_holds_is_read_or_refused(value: Any) -> None:
     record = value if isinstance(value, dict) else {"messages": value}
     for parse in BY_LINE.values():

@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 
 from tft.conversation import Conversation, Message, Tool, ToolCall, assistant, user
+from tft.curated import SERVICE, Label, disputed
 from tft.evaluation.audit import audit
 from tft.params import load_params
 from tft.roles import make_traces, split_corpus
@@ -232,6 +233,19 @@ def test_lost_and_foreign_words_are_composed_from_what_agents_say_elsewhere() ->
     for one, done in zip(TRACES, relabel(damaged, TASK), strict=True):
         assert done.conversation is not None
         assert true_calls(done.conversation) == true_calls(one)
+    reasons = [one.reason for done in relabel(damaged, TASK) for one in done.decisions]
+    told = [reason.partition("; composed: as in ") for reason in reasons if "composed" in reason]
+    assert told
+    assert {trace for _, _, trace in told} <= {one.id for one in TRACES}
+
+
+def test_members_contradict_each_other_by_tool_or_by_the_value_of_an_argument() -> None:
+    find, rent = Label("FindBoats", {"harbour": "Old Lock"}), Label("RentBoat", {})
+    assert disputed({"one": find, "other": rent})
+    assert disputed({"one": find, "other": Label("FindBoats", {"harbour": "Quay"})})
+    assert disputed({"one": Label(RESPOND, {}), "other": Label(SERVICE, {})})
+    assert not disputed({"one": find, "other": Label("FindBoats", {"seats": "4"})})
+    assert not disputed({"one": find, "other": Label(SERVICE, {}), "third": None})
 
 
 def test_a_trace_with_an_undecidable_call_is_rejected_and_says_which() -> None:

@@ -83,10 +83,37 @@ def test_generated_conversations_are_whole_new_and_consistent() -> None:
         assert one is not None
         assert flaw(one, TASK, LIMITS) is None
         assert unsupported(one, collect(SEEDS, TASK).today) == []
-        assert {"exemplars", "context", "mutations", "flow"} == set(one.provenance)
+        assert {"exemplars", "context", "mutations", "flow", "words"} == set(one.provenance)
     texts = [text_of(one) for one in made if one]
     assert len(set(texts)) > 50
     assert not set(texts) & {text_of(one) for one in SEEDS}
+
+
+def test_messages_in_other_words_name_the_trace_that_said_them() -> None:
+    signs = {one.id: f"qx{chr(97 + n // 26)}{chr(97 + n % 26)}" for n, one in enumerate(SEEDS)}
+    signed = [
+        replace(one, messages=tuple(
+            user(f"{message.content} {signs[one.id]}")
+            if message.role == "user" and result_of(message) is None else message
+            for message in one.messages
+        ))
+        for one in SEEDS
+    ]  # fmt: skip
+    plans = [
+        replace(plan(number), exemplars=tuple(random.Random(number).sample(signed, 2)))
+        for number in range(60)
+    ]
+    borrowed = 0
+    for draft in synthesizer(signed, [], TASK)(plans):
+        assert draft.conversation is not None
+        words, flow = (draft.conversation.provenance[key] for key in ("words", "flow"))
+        for index, message in enumerate(draft.conversation.messages):
+            if message.role == "user" and result_of(message) is None:
+                spoken = str(message.content).split()[-1]
+                own = words.get(str(index))
+                assert spoken in {signs[name] for name in ([own] if own else flow)}
+                borrowed += own is not None
+    assert borrowed > 50
 
 
 def test_a_plan_gives_the_same_conversation_whatever_else_is_asked_for() -> None:

@@ -4,12 +4,14 @@ Rules experts and language models give the same records, so the stages do not kn
 role.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from tft.conversation import Conversation, ToolCall, canonical_json
 from tft.params import Threshold
+from tft.task import RESPOND
 
 
 class Relevance(NamedTuple):
@@ -54,6 +56,20 @@ class Decision(NamedTuple):
     call: ToolCall | None
     reason: str
     votes: dict[str, Label | None]
+
+
+def disputed(votes: Mapping[str, Label | None]) -> bool:
+    """Whether two members contradict each other: other tools, or other values of an argument."""
+    labels = [label for label in votes.values() if label]
+    return any(_contradict(one, other) for one, other in itertools.combinations(labels, 2))
+
+
+def _contradict(one: Label, other: Label) -> bool:
+    if one.tool != other.tool:
+        named = {one.tool, other.tool} - {SERVICE}
+        return len(named) > 1 or RESPOND in named
+    shared = one.arguments.keys() & other.arguments.keys()
+    return any(one.arguments[name] != other.arguments[name] for name in shared)
 
 
 class Relabelled(NamedTuple):

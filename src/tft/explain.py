@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from rapidfuzz import fuzz, process
 
 from tft.conversation import Conversation, ToolCall, canonical_json
-from tft.curated import SERVICE
+from tft.curated import SERVICE, Label, disputed
 from tft.errors import InputError
 from tft.params import Params
 from tft.tables import DECISIONS, DRAFTS, RELEVANCE, message_rows, read_conversations, read_rows
@@ -148,17 +148,24 @@ def _of_decisions(name: str, traces: Traces) -> Iterator[str]:
         yield "Relabelling: nothing decided, the trace did not come this far"
         return
     logged = dict(traces.logged[name].turns())
-    same = [row for row in rows if _call_of(row) == logged.get(row["turn"])]
-    changed = [row for row in rows if row not in same]
+    changed = [row for row in rows if _call_of(row) != logged.get(row["turn"])]
     yield f"Relabelling: {_verdict(rows[0])}, {len(changed)} of {len(rows)} turns changed"
-    for row in changed:
+    agreed = Counter[str]()
+    for row in rows:
+        votes = {
+            member: Label(*label) if label else None
+            for member, label in json.loads(row["votes"]).items()
+        }
+        if row not in changed and not disputed(votes):
+            agreed[row["reason"]] += 1
+            continue
         yield f"  turn {row['turn']}: {row['reason']}"
         yield f"    logged: {_shown(logged.get(row['turn']))}"
         yield f"    chosen: {_shown(_call_of(row))}"
-        for member, label in json.loads(row["votes"]).items():
+        for member, label in votes.items():
             yield f"    {member} voted: {_voted(label)}"
-    for reason, count in Counter(row["reason"] for row in same).most_common():
-        yield f"  {count} left as logged: {reason}"
+    for reason, count in agreed.most_common():
+        yield f"  {count} left as logged, undisputed: {reason}"
 
 
 def _of_scores(name: str, traces: Traces) -> Iterator[str]:
@@ -196,8 +203,8 @@ def _call_of(row: Row) -> ToolCall | None:
     return None if row["name"] is None else ToolCall(row["name"], json.loads(row["arguments"]))
 
 
-def _voted(label: tuple[str, dict[str, Any]] | None) -> str:
-    if label and label[0] == SERVICE:
+def _voted(label: Label | None) -> str:
+    if label and label.tool == SERVICE:
         return "a service, whichever it was"
     return _shown(ToolCall(*label) if label else None)
 

@@ -42,6 +42,7 @@ class Phrase(NamedTuple):
     template: str
     blanks: frozenset[str]
     place: Place
+    trace: str
 
 
 def place(one: Conversation, index: int, calls: Calls) -> Place:
@@ -132,7 +133,7 @@ def read(
             blanks = frozenset(re.findall(r"\{(\w+)\}", template))
             rest = re.sub(r"\{\w+\}", "", template)
             spoken[index] = Spoken(
-                Phrase(template, blanks, place(one, index, calls)),
+                Phrase(template, blanks, place(one, index, calls), one.id),
                 set(words(rest)),
                 _gives_away(
                     blank(rest, find_dates(rest, evidence.today)), intact or bool(blanks), known
@@ -203,8 +204,8 @@ def said(value: str) -> str:
 
 def compose(
     one: Conversation, index: int, calls: Calls, phrases: Sequence[Phrase], evidence: Evidence
-) -> str | None:
-    """The most fitting phrase for the message at `index`, filled; None if there is none.
+) -> tuple[str, str] | None:
+    """(the most fitting phrase for the message at `index`, filled; its trace), None without one.
 
     Of those that stood after the same event and before the same next step, and whose blanks this
     conversation can fill: the one whose neighbours in its conversation are most like those here.
@@ -219,7 +220,7 @@ def compose(
         and phrase.blanks <= values.keys()
     ]
     best = max(fitting, key=lambda phrase: (_likeness(phrase.place, here), phrase), default=None)
-    return fill(best.template, values) if best else None
+    return (fill(best.template, values), best.trace) if best else None
 
 
 def _likeness(a: Place, b: Place) -> float:

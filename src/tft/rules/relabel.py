@@ -57,10 +57,13 @@ def relabel(conversations: Sequence[Conversation], task: Task) -> list[Relabelle
         for index, choice in voted.items():
             call, reason = calls[index], choice.reason
             if call is None and choice.tool == RESPOND:
-                text = compose(one, index, calls, phrases, evidence)
                 reason = "of another service" if index in wrong else reason
-                call = None if text is None else ToolCall(RESPOND, {argument: text})
-                reason += "; no phrase fits" if text is None else "; composed"
+                if composed := compose(one, index, calls, phrases, evidence):
+                    text, trace = composed
+                    call = ToolCall(RESPOND, {argument: text})
+                    reason += f"; composed: as in {trace}"
+                else:
+                    reason += "; no phrase fits"
             decisions.append(Decision(index, call, reason, choice.votes))
         lost = next((decision for decision in decisions if decision.call is None), None)
         if lost:

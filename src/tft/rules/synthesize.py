@@ -85,13 +85,16 @@ def _draft(plan: Plan, understood: Understood, stock: Stock, evidence: Evidence)
         [one for one, far in zip(best, unlike, strict=True) if far == min(unlike)]
     )
     messages = _cut(flow.messages, cuts, least, most, rng)
-    said = understood.wording.swap(Conversation(plan.id, "", tuple(messages)), SWAPPED, rng)
+    said, sources = understood.wording.swap(
+        Conversation(plan.id, "", tuple(messages)), SWAPPED, rng
+    )
     messages = substitute(said.messages, stock, evidence, rng)
     provenance = {
         "exemplars": [one.id for one in plan.exemplars],
         "context": [one.id for one in plan.context],
         "mutations": plan.mutations,
         "flow": list(flow.origins),
+        "words": {str(index): name for index, name in sorted(sources.items())},
     }
     return Draft(plan, Conversation(plan.id, "synthetic", tuple(messages), provenance), None)
 

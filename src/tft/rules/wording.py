@@ -54,6 +54,8 @@ class Wording:
         """Begin without any; `fields` are those of results, which users ask about."""
         self.reader, self.fields = reader, sorted(fields)
         self.phrases: dict[Hashable, list[Phrase]] = defaultdict(list)
+        self.sources: dict[str, str] = {}  # the first trace of each template
+        self.borrowed: dict[str, str] = {}  # what `mend` said, and the trace it is from
         self.heard: dict[str, Counter[str]] = {"user": Counter(), "assistant": Counter()}
         self.least = 0
         self.places: dict[Hashable, list[tuple[Phrase, frozenset[str]]]] = defaultdict(list)
@@ -91,6 +93,7 @@ class Wording:
             ):
                 continue
             self.phrases[slot.key].append(slot.phrase)
+            self.sources.setdefault(slot.phrase.template, one.id)
             if slot.spot:
                 blanks = frozenset(re.findall(r"\{(\w+)\}", slot.phrase.template))
                 self.places[slot.spot.after, slot.spot.before].append((slot.phrase, blanks))
@@ -156,9 +159,19 @@ class Wording:
             field for field in self.fields if "?" in text and mentions_key(field, text)
         )
 
-    def swap(self, one: Conversation, share: float, rng: random.Random) -> Conversation:
-        """The conversation with some of its messages, of either side, in other words."""
+    def swap(
+        self, one: Conversation, share: float, rng: random.Random
+    ) -> tuple[Conversation, dict[int, str]]:
+        """(the conversation with some of its messages in other words, whose words these are).
+
+        The traces are named by message index, also of messages that `mend` replaced before.
+        """
         messages, plain = list(one.messages), self._understood(one.messages)
+        sources = {
+            index: self.borrowed[text]
+            for index, message in enumerate(messages)
+            if (text := speech(message)) in self.borrowed
+        }
         for index, slot in self.slots(one).items():
             veiled = slot.spot is None and index not in plain
             if rng.random() >= share or veiled or self.reader.leftovers(slot.phrase.template):
@@ -168,12 +181,13 @@ class Wording:
             best = [p for fit, p in ranked if -fit >= FITS][:FITTING]
             if not best:
                 continue
-            text = _filled(rng.choice(best).template, slot.values)
-            if slot.spot is None:
-                messages[index] = user(text)
-            elif self.reader.fault(text, slot.spot) is None:
-                messages[index] = self.talk(text)
-        return Conversation(one.id, one.source, tuple(messages), one.provenance)
+            template = rng.choice(best).template
+            text = _filled(template, slot.values)
+            if slot.spot is not None and self.reader.fault(text, slot.spot) is not None:
+                continue
+            messages[index] = user(text) if slot.spot is None else self.talk(text)
+            sources[index] = self.sources[template]
+        return Conversation(one.id, one.source, tuple(messages), one.provenance), sources
 
     def _understood(self, messages: Sequence[Message]) -> set[int]:
         """Where users say all that the next service call gives in its own words, or nobody does.
@@ -214,13 +228,14 @@ class Wording:
                 if blanks <= slot.spot.values.keys()
             }
             ranked = sorted(candidates, key=lambda p: (-_fit(slot.phrase, p), p))[:TRIED]
-            texts = (_filled(phrase.template, slot.spot.values) for phrase in ranked)
-            spot = slot.spot
-            text = next((text for text in texts if self.reader.fault(text, spot) is None), None)
-            if text is None:
-                left.add(index)
+            for phrase in ranked:
+                text = _filled(phrase.template, slot.spot.values)
+                if self.reader.fault(text, slot.spot) is None:
+                    messages[index] = self.talk(text)
+                    self.borrowed[text] = self.sources[phrase.template]
+                    break
             else:
-                messages[index] = self.talk(text)
+                left.add(index)
         return Conversation(one.id, one.source, tuple(messages), one.provenance), left
 
     def doubtful_call(self, one: Conversation, index: int) -> bool:

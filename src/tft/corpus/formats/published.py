@@ -21,6 +21,8 @@ def parse(record: Mapping[str, Any]) -> Logged:
     """
     if isinstance(record.get("context"), str):
         context = _json("context", record["context"])
+        if isinstance(context, list):
+            context = {"messages": context}
         return _with(record, ("context",), openai_chat.parse(context))
     messages = _json("question", record.get("question"))
     logged = openai_chat.parse({"messages": messages})
