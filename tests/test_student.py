@@ -88,17 +88,25 @@ def trained_on(encoded: Encoded) -> list[tuple[list[int], list[int]]]:
 
 
 def one_turn_at_a_time(model, tokenizer, conversations):
-    """The definition: each turn alone, after its own prompt as the server renders it."""
+    """The definition: each turn alone, after its own prompt as the server renders it.
+
+    In the order of a row, where a conversation's trunk stands before its branches.
+    """
     model.set_attn_implementation("sdpa")
     losses = []
     for one in conversations:
+        trunk = encode(tokenizer, TASK, one, 4096).trunk
+        on_trunk, on_branches = [], []
         for turn, call in one.turns():
             prompt = encode_prompt(tokenizer, TASK, one, turn)
             answer = tokenizer.encode(render_call(call) + "<|im_end|>", add_special_tokens=False)
-            logits = model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
-            losses.append(
+            ids = prompt + answer
+            logits = model(torch.tensor([ids])).logits[0, len(prompt) - 1 : -1]
+            turns = on_trunk if trunk[: len(ids)] == ids else on_branches
+            turns.append(
                 torch.nn.functional.cross_entropy(logits, torch.tensor(answer), reduction="none")
             )
+        losses += on_trunk + on_branches
     return losses
 
 
