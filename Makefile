@@ -76,8 +76,8 @@ result: setup
 	$(if $(NAME),,$(error make result needs a name: make result NAME=sgd-tiny))
 	python -m tft.report.result $(NAME)
 
-# Makes the frozen base anew and records it, inputs included, in dvc.lock. Not by `dvc unfreeze`,
-# which rewrites dvc.yaml.
+# Trains the frozen base further, in its place (params.yaml says how one is made from nothing), and
+# records it, inputs included, in dvc.lock. Not by `dvc unfreeze`, which rewrites dvc.yaml.
 pretrain: setup
 	python stages/pretrain.py
 	dvc commit --force pretrain

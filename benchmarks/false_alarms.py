@@ -28,22 +28,28 @@ APART = 100  # messages between one and the one that takes its place
 Place = tuple[Sequence[Message], ToolCall]
 
 
-def faults(found: Sequence[Place], task: Task, today: date | None) -> Counter[str]:
+def faults(
+    found: Sequence[Place], task: Task, today: date | None, reference: ToolCall = REFERENCE
+) -> Counter[str]:
     """Faults found, by kind."""
-    turns = [Turn("c", len(before), tuple(before), REFERENCE, said, "") for before, said in found]
+    turns = [Turn("c", len(before), tuple(before), reference, said, "") for before, said in found]
     verdicts = judge(turns, task, today)
     return Counter(one.reason.split(":")[0] for one in verdicts if not one.good)
 
 
 def places(conversations: Iterable[Conversation]) -> list[Place]:
-    """Every message of the clean traces' agents, with what comes before it."""
+    """Every message of the agents, with what comes before it."""
     return [
         (one.messages[:index], call)
         for one in conversations
-        if "scenario-1" in one.source
         for index, call in one.turns()
         if call.name == RESPOND
     ]
+
+
+def clean(conversations: Iterable[Conversation]) -> list[Conversation]:
+    """The clean ones of the published traces."""
+    return [one for one in conversations if "scenario-1" in one.source]
 
 
 @click.command(help=__doc__)
@@ -51,7 +57,7 @@ def main() -> None:
     params = load_params()
     archive = environment("TFT_PUBLISHED", params.published.archive)
     conversations, task = read_published(archive, params.published)
-    own = places(conversations)
+    own = places(clean(conversations))
     moved = [call for _, call in own[APART:] + own[:APART]]
     swapped = [(before, said) for (before, _), said in zip(own, moved, strict=True)]
     rows = []

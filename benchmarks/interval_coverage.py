@@ -133,13 +133,27 @@ def bootstrap_intervals(totals: Array, turns: Array) -> dict[str, tuple[Array, A
         }  # fmt: skip
 
 
-def coverage_of_means(population: Means, replications: int) -> dict[str, float]:
+def other_tests(ours: Array, theirs: Array) -> dict[str, Array]:
+    """The p of other paired tests."""
+    return {
+        "sign flips": permutation_test(
+            (ours, theirs), lambda ours, theirs, axis: (ours - theirs).sum(axis),
+            permutation_type="samples", vectorized=True, axis=-1, n_resamples=RESAMPLES, rng=0,
+        ).pvalue,
+        "t of sums": ttest_rel(ours, theirs, axis=-1).pvalue,
+    }  # fmt: skip
+
+
+def coverage_of_means(
+    population: Means, replications: int, ours_alone: bool = False
+) -> dict[str, float]:
     """The share of test sets whose interval holds the population's mean, by method."""
     hits: Counter[str] = Counter()
     for rng in batches(replications):
         totals, turns = draw_means(population, AT_ONCE, rng)
         mean, error = totals.sum(-1) / turns.sum(-1), standard_error(totals, turns, RESAMPLES)
-        intervals = bootstrap_intervals(totals, turns) | {
+        intervals = {} if ours_alone else bootstrap_intervals(totals, turns)
+        intervals |= {
             "t": difference_interval(mean, error, CONVERSATIONS),
             "t, logit (ours)": mean_interval(mean, error, CONVERSATIONS),
         }
@@ -149,7 +163,7 @@ def coverage_of_means(population: Means, replications: int) -> dict[str, float]:
 
 
 def coverage_of_pairs(
-    population: Pairs, replications: int
+    population: Pairs, replications: int, ours_alone: bool = False
 ) -> tuple[dict[str, float], dict[str, float]]:
     """({method: coverage of the difference}, {test: share with p < 0.05})."""
     hits: Counter[str] = Counter()
@@ -159,17 +173,10 @@ def coverage_of_pairs(
         ours, theirs, turns = draw_pairs(population, AT_ONCE, rng)
         difference = (ours - theirs).sum(-1) / turns.sum(-1)
         error = standard_error(ours - theirs, turns, RESAMPLES)
-        intervals = bootstrap_intervals(ours - theirs, turns) | {
-            "t (ours)": difference_interval(difference, error, CONVERSATIONS)
-        }
-        tests = {
-            "sign flips": permutation_test(
-                (ours, theirs), lambda ours, theirs, axis: (ours - theirs).sum(axis),
-                permutation_type="samples", vectorized=True, axis=-1, n_resamples=RESAMPLES, rng=0,
-            ).pvalue,
-            "t of sums": ttest_rel(ours, theirs, axis=-1).pvalue,
-            "t (ours)": paired_p(difference, error, CONVERSATIONS),
-        }  # fmt: skip
+        intervals = {} if ours_alone else bootstrap_intervals(ours - theirs, turns)
+        intervals["t (ours)"] = difference_interval(difference, error, CONVERSATIONS)
+        tests = {} if ours_alone else other_tests(ours, theirs)
+        tests["t (ours)"] = paired_p(difference, error, CONVERSATIONS)
         for method, (low, high) in intervals.items():
             hits[method] += int(((low <= true) & (true <= high)).sum())
         for method, p in tests.items():

@@ -19,21 +19,22 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import click
+from false_alarms import faults, places
 from fidelity import bigram_distance, events, texts, words
 from tabulate import tabulate
 
-from tft.conversation import Conversation, Turn
+from tft.conversation import Conversation, ToolCall
 from tft.curation.plans import choose_seeds
 from tft.curation.rounds import VALID, generate_valid
 from tft.params import load_params
 from tft.rules.facts import blank, find_dates, find_times
-from tft.rules.judge import judge
 from tft.rules.substitute import put, values_of
 from tft.rules.synthesize import synthesizer
 from tft.tables import read_conversations, write_conversations
 from tft.task import RESPOND, Task, read_task
 
 TODAY = date(2019, 3, 1)
+EMPTY = ToolCall(RESPOND, {"message": "I see."})  # a reference that reports and answers nothing
 VOCABULARY = 4000  # words that a model must give some probability to
 LEAST_UNSEEN = 50
 
@@ -82,7 +83,7 @@ def cross_entropy(made: Sequence[str], real: Sequence[str]) -> float:
     return fmean(found)
 
 
-def shares(conversations: Sequence[Conversation], task: Task) -> list[str]:
+def shares(conversations: Sequence[Conversation]) -> list[str]:
     """What happens in conversations, per conversation or per call."""
     search, book = "FindRestaurants", "ReserveRestaurant"
     optional = ("price_range", "has_live_music", "serves_alcohol")
@@ -107,14 +108,9 @@ def shares(conversations: Sequence[Conversation], task: Task) -> list[str]:
 
 def bad_turns(conversations: Sequence[Conversation], task: Task) -> tuple[float, Counter[str]]:
     """Share of messages that the rules judge finds bad, against an empty reference."""
-    turns = [
-        Turn(one.id, index, one.messages[:index], call.__class__(RESPOND, {"message": "I see."}),
-             call, "")
-        for one in conversations for index, call in one.turns() if call.name == RESPOND
-    ]  # fmt: skip
-    verdicts = judge(turns, task, TODAY)
-    reasons = Counter(v.reason.split(":")[0] for v in verdicts if not v.good)
-    return sum(reasons.values()) / len(turns), reasons
+    found = places(conversations)
+    reasons = faults(found, task, TODAY, EMPTY)
+    return reasons.total() / len(found), reasons
 
 
 @click.command()
@@ -128,7 +124,7 @@ def main(scenarios: Sequence[str], out: Path | None) -> None:
             "bigrams", "bad messages"]  # fmt: skip
     head2 = ["", "messages", "searches", "bookings", "empty", "user asks", "agent asks",
              "no ? at end", "optional"]  # fmt: skip
-    rows, rows2 = [], [["real", *shares(real, task)]]
+    rows, rows2 = [], [["real", *shares(real)]]
     bad, _ = bad_turns(real[::8], task)
     rows.append(["real", *[""] * 3, *(len(set(said(real, r))) for r in ("user", "agent")),
                  *[""] * 3, f"{bad:.3f}"])  # fmt: skip
@@ -165,7 +161,7 @@ def main(scenarios: Sequence[str], out: Path | None) -> None:
               for role in ("user", "agent")),
             f"{bigram_distance(made, real):.3f}", f"{bad:.3f}",
         ])  # fmt: skip
-        rows2.append([name, *shares(made, task)])
+        rows2.append([name, *shares(made)])
     print(tabulate(rows, head, disable_numparse=True))
     print()
     print(tabulate(rows2, head2, disable_numparse=True))

@@ -1,8 +1,9 @@
-"""Make the tiny base student from the services that the benchmark does not use.
+"""Train the tiny base student on the services that the benchmark does not use.
 
 Reads the SGD archive (`sgd` in params.yaml, TFT_SGD_ARCHIVE); writes models/base. Frozen in
-dvc.yaml, because what it made ships in git; to make it again: `make pretrain`. A killed run goes on
-from its last checkpoint in TFT_CACHE.
+dvc.yaml, because what it made ships in git; `make pretrain` trains that further, or makes another
+from nothing, as `pretrain.start` in params.yaml says. A killed run goes on from its last checkpoint
+in TFT_CACHE.
 
     python stages/pretrain.py
 """

@@ -1,7 +1,7 @@
 """What several test modules need; real data are read where they lie, once per run."""
 
 import os
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +24,9 @@ settings.load_profile("tft")
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
+# Read here, because tests change the environment and the working directory.
+SGD = Path(os.environ.get("TFT_SGD_ARCHIVE") or SHARED / "sgd-single-domain.tar.gz").absolute()
+PUBLISHED = Path(os.environ.get("TFT_PUBLISHED") or SHARED / "published").absolute()
 
 
 def script(path: str) -> ModuleType:
@@ -41,13 +44,20 @@ def run_stage(name: str, *arguments: str) -> Result:
     return CliRunner().invoke(script(f"stages/{name}.py").main, arguments)
 
 
-def shared_data(name: str) -> Path:
-    """A file or folder of the real data; skips the test where there are none, but never in CI."""
-    path = SHARED / name
+def needed(path: Path, what: str) -> Path:
+    """What a test needs on this machine; skips the test where it is missing, but never in CI."""
     if not path.exists():
-        assert not os.environ.get("CI"), f"CI runs without the real data in ../shared/data/{name}"
-        pytest.skip(f"needs the real data in ../shared/data/{name}")
+        assert not os.environ.get("CI"), f"CI runs without {what}: no {path}"
+        pytest.skip(f"needs {what}: no {path}")
     return path
+
+
+def qwen3_template() -> str:
+    """The chat template that Qwen3 ships, as TRL keeps a copy (read without importing TRL)."""
+    trl = find_spec("trl")
+    assert trl and trl.submodule_search_locations, "Qwen3's template comes with TRL: extra dev"
+    template = Path(trl.submodule_search_locations[0]) / "chat_templates" / "qwen3.jinja"
+    return template.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +79,7 @@ def scenarios(shipped: dict[str, Any]) -> dict[str, Scenario]:
 
 @pytest.fixture(scope="session")
 def sgd_archive() -> Path:
-    return shared_data("sgd-single-domain.tar.gz")
+    return needed(SGD, "SGD, as TFT_SGD_ARCHIVE names it")
 
 
 @pytest.fixture(scope="session")
@@ -80,10 +90,12 @@ def sgd(sgd_archive: Path, sgd_params: Sgd) -> tuple[list[Conversation], Task]:
 
 @pytest.fixture(scope="session")
 def published_folder() -> Path:
-    return shared_data("published")
+    """The published files in a flat copy, those with an LLM's verdicts in `judged`."""
+    return needed(PUBLISHED / "judged", "a flat copy of the published data").parent
 
 
 @pytest.fixture(scope="session")
-def published(published_folder: Path, shipped: dict[str, Any]) -> tuple[list[Conversation], Task]:
+def published(shipped: dict[str, Any]) -> tuple[list[Conversation], Task]:
     """The published traces and test conversations, and their task."""
-    return read_published(str(published_folder), Published.model_validate(shipped["published"]))
+    folder = needed(PUBLISHED, "the published data, as TFT_PUBLISHED names them")
+    return read_published(str(folder), Published.model_validate(shipped["published"]))

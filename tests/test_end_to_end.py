@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, SGD
 from ruamel.yaml import YAML
 
 from tft.params import load_params
@@ -18,9 +18,6 @@ from tft.serving import server_command
 from tft.tables import read_conversations
 from tft.task import read_task
 
-ARCHIVE = Path(
-    os.environ.get("TFT_SGD_ARCHIVE") or ROOT.parent / "shared/data/sgd-single-domain.tar.gz"
-)
 PARAMS = load_params(ROOT / "params.yaml")
 # Of the five: one for relabelling, one with foreign names, one for the filter. At this size a run
 # is mostly the start of processes, so that each scenario costs as much as any.
@@ -29,9 +26,7 @@ CELLS = [f"{scenario}-{pipeline}" for scenario in SCENARIOS for pipeline in PARA
 STUDENTS = [f"{cell}-{seed}" for cell in CELLS for seed in PARAMS.seeds]
 
 pytestmark = pytest.mark.vllm
-needs_sgd = pytest.mark.skipif(
-    not ARCHIVE.exists(), reason=f"no SGD archive at {ARCHIVE}; set TFT_SGD_ARCHIVE"
-)
+needs_sgd = pytest.mark.usefixtures("sgd_archive")
 
 
 class Project:
@@ -44,7 +39,7 @@ class Project:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(root / "src"),  # before the environment's editable install
             "TFT_CACHE": str(self.cache),
-            "TFT_SGD_ARCHIVE": str(ARCHIVE.resolve()),
+            "TFT_SGD_ARCHIVE": str(SGD),
         }
 
     def run(self, *command: str) -> str:

@@ -4,7 +4,7 @@ import json
 from datetime import date
 
 import pytest
-from conftest import ROOT, script, shared_data
+from conftest import ROOT, script
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -394,7 +394,8 @@ def test_numbers_and_names_are_compared_as_people_mean_them():
 def real_messages(published):
     """Every eighth message of the clean published traces, with what comes before it."""
     traces, task = published
-    turns = script("benchmarks/false_alarms.py").places(traces)
+    benchmark = script("benchmarks/false_alarms.py")
+    turns = benchmark.places(benchmark.clean(traces))
     assert len(turns) == 2641
     return turns[::8], task
 
@@ -424,11 +425,12 @@ def test_messages_of_other_conversations_are_mostly_bad(real_messages):
     assert share_of_bad(swapped, task) > 0.6
 
 
-def test_the_shipped_calibration_is_of_the_judge_that_params_name():
+def test_the_shipped_calibration_is_of_the_judge_that_params_name(published_folder):
     found = json.loads((ROOT / "metrics/judge.json").read_text())
     judge_now, judged_by, _ = judge_for(load_params(ROOT / "params.yaml"), "test")
     assert found["judged_by"] == judged_by, "run `make calibrate`"
-    folder = shared_data("published")
-    rows = [row for path in sorted((folder / "judged").iterdir()) for row in read_judged(path)]
-    verdicts = judge_now([row.turn for row in rows], read_task(folder / "job_description.json"))
+    judged = sorted((published_folder / "judged").iterdir())
+    rows = [row for path in judged for row in read_judged(path)]
+    task = read_task(published_folder / "job_description.json")
+    verdicts = judge_now([row.turn for row in rows], task)
     assert calibrate(rows, verdicts)["all"].summary().items() <= found.items()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, run_stage
+from conftest import ROOT, needed, run_stage
 from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -395,9 +395,10 @@ def test_what_was_done_to_a_turn_is_told_apart_from_its_conversation() -> None:
 # --- in a browser -------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def chromium(project: Path) -> Iterator[webdriver.Chrome]:
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (binary and driver):
-        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
+    binary, driver = (
+        str(needed(Path(shutil.which(name) or f"/usr/bin/{name}"), "Debian's chromium-driver"))
+        for name in ("chromium", "chromedriver")
+    )
     options = webdriver.ChromeOptions()
     options.binary_location = binary
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):

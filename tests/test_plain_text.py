@@ -11,7 +11,7 @@ from typing import Any
 
 import logs
 import pytest
-from conftest import ROOT
+from conftest import ROOT, qwen3_template
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import calls, texts
@@ -98,11 +98,10 @@ def tokenizers(
 ) -> tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase]:
     """(as trained with, as packaged); `stock`: with the template that Qwen3 ships."""
     if not (BASE / "tokenizer.json").exists():
-        pytest.skip("no tokenizer in models/base; `make pretrain` makes it")
+        pytest.skip("no tokenizer in models/base; git has it")
     trained = load_tokenizer(str(BASE), "unified")
     if request.param == "stock":
-        trl = pytest.importorskip("trl.chat_template_utils", reason="Qwen3's template: extra bench")
-        trained.chat_template = trl.qwen3_chat_template
+        trained.chat_template = qwen3_template()
     folder = packaged(tmp_path_factory.mktemp("student"), trained.chat_template)
     return trained, AutoTokenizer.from_pretrained(folder / "merged")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, qwen3_template
 from safetensors import safe_open
 from test_student import TASK, boats
 from transformers import AutoModelForCausalLM, Qwen3Config
@@ -32,20 +32,22 @@ CONFIG = {
     "max_position_embeddings": 40960,
     "tie_word_embeddings": True,
 }
+LAYERS = CONFIG["num_hidden_layers"]
 # Embeddings 151936 x 2048. A layer: queries and output 2 x 2048 x 2048, keys and values 2 x 2048 x
 # 1024, MLP 3 x 2048 x 6144, two norms of 2048 and two of 128. One norm of 2048 at the end.
-PARAMETERS = 311_164_928 + 28 * 50_336_000 + 2_048
+PARAMETERS = 311_164_928 + LAYERS * 50_336_000 + 2_048
 
 
 @pytest.fixture(scope="module")
 def student(tmp_path_factory: pytest.TempPathFactory) -> Student:
-    """The profile of params.yaml, its base a local folder that has no template but ours.
+    """The profile of params.yaml, its base a local folder with the template that Qwen3 ships.
 
     One epoch, and no warm-up: the first of several steps has a learning rate of zero.
     """
     folder = tmp_path_factory.mktemp("qwen3-1.7b")
     texts = [str(message) for one in boats(50, seed=9) for message in one.messages]
     tokenizer = train_tokenizer([TASK.description, *texts], 400)
+    tokenizer.chat_template = qwen3_template()
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     config = Qwen3Config(
@@ -57,10 +59,10 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Student:
     assert model.num_parameters() == PARAMETERS
     model.save_pretrained(folder)
     profile = load_params(ROOT / "params.yaml").students["qwen3-1.7b"].seeded(1)
+    assert profile.template == "stock"
     return profile.model_copy(
         update={
             "base": str(folder),
-            "template": "unified",
             "train": profile.train.model_copy(update={"epochs": 1, "warmup_fraction": 0.0}),
         }
     )
@@ -72,6 +74,7 @@ def trained(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("student")
     tokenizer = load_tokenizer(student.base, student.template)
     encoded = [encode(tokenizer, TASK, one, student.max_length) for one in boats(1)]
+    assert encoded[0].targets and encoded[0].branches, "turns on the trunk and turns beside it"
     history = finetune(encoded, student, tokenizer, output / "checkpoints", output / "adapter")
     assert [row["split"] for row in history] == ["train"]
     assert 0 < history[0]["loss"] < 20
@@ -91,13 +94,13 @@ def test_a_step_at_the_true_size_adapts_and_merges_every_linear_layer(
     with safe_open(adapter, "pt") as weights:
         names = list(weights.keys())
         ups = [weights.get_tensor(name) for name in names if "lora_B" in name]
-        assert len(names) == 2 * 28 * 7
+        assert len(names) == 2 * LAYERS * 7
         # Rank 64 from 2048, 1024 or 6144 wide inputs and outputs.
         ranks = {min(weights.get_tensor(name).shape) for name in names}
     assert ranks == {64}
     assert all(up.abs().max() > 0 for up in ups), "B starts at zero: each was trained"
 
-    layer = "model.layers.27.mlp.down_proj.weight"
+    layer = f"model.layers.{LAYERS - 1}.mlp.down_proj.weight"
     before, after = (_weight(folder, layer) for folder in (Path(student.base), trained / "merged"))
     assert before.dtype == after.dtype == torch.bfloat16
     assert not torch.equal(before, after)

@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, qwen3_template
+from test_student import trained_on
 from transformers import PreTrainedTokenizerBase
 
 from tft.conversation import Conversation, render_call, to_openai
@@ -24,13 +25,12 @@ BASE = ROOT / "models" / "base"
 
 @pytest.fixture(scope="module", params=["unified", "stock"])
 def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
-    """The shipped tokenizer; `stock`: with the template that Qwen3 ships, as TRL keeps a copy."""
+    """The shipped tokenizer; `stock`: with the template that Qwen3 ships."""
     if not (BASE / "tokenizer.json").exists():
-        pytest.skip("no tokenizer in models/base; `make pretrain` makes it")
+        pytest.skip("no tokenizer in models/base; git has it")
     tokenizer = load_tokenizer(str(BASE), "unified")
     if request.param == "stock":
-        trl = pytest.importorskip("trl.chat_template_utils", reason="Qwen3's template: extra bench")
-        tokenizer.chat_template = trl.qwen3_chat_template
+        tokenizer.chat_template = qwen3_template()
     return tokenizer
 
 
@@ -48,19 +48,13 @@ def check(
     """Compare every turn; returns their number."""
     turns = 0
     for one in conversations:
-        encoded = encode(tokenizer, task, one, MAX_LENGTH)
-        trained = [(encoded.trunk[:end], start) for start, end in encoded.targets]
-        trained += [
-            (encoded.trunk[: branch.start] + branch.ids, branch.start + branch.targets[0])
-            for branch in encoded.branches
-        ]
-        trained.sort(key=lambda pair: pair[1])
-        for (turn, call), (ids, start) in zip(one.turns(), trained, strict=True):
-            served = encode_prompt(tokenizer, task, one, turn)
-            answer = tokenizer.encode(render_call(call) + END_OF_TURN, add_special_tokens=False)
-            assert ids[:start] == served, f"prompt of {one.id} at message {turn}"
-            assert ids[start:] == answer, f"answer of {one.id} at message {turn}"
-            assert tokenizer.decode(answer) == render_call(call) + END_OF_TURN
+        trained = trained_on(encode(tokenizer, task, one, MAX_LENGTH))
+        for (turn, call), (prompt, answer) in zip(one.turns(), trained, strict=True):
+            said = render_call(call) + END_OF_TURN
+            where = f"{one.id} at message {turn}"
+            assert prompt == encode_prompt(tokenizer, task, one, turn), f"prompt of {where}"
+            assert answer == tokenizer.encode(said, add_special_tokens=False), f"answer of {where}"
+            assert tokenizer.decode(answer) == said
             turns += 1
     return turns
 

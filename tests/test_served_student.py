@@ -3,25 +3,30 @@
 import importlib.util
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import torch
 from conftest import ROOT
 from peft import PeftModel
-from test_student import TASK, boats
+from test_student import TASK, boats, trained_on
 from transformers import AutoModelForCausalLM
 from vllm_server import DEADLINE, serve
 
-from tft.conversation import Message, ParseError, ToolCall, to_openai
+from tft.conversation import Conversation, Message, ParseError, ToolCall, to_openai
 from tft.params import Lora, load_params
-from tft.student.encode import encode_prompt
+from tft.student.encode import encode, encode_prompt
 from tft.student.parse import parse
+from tft.student.predict import prompts
 from tft.student.template import END_OF_TURN, load_tokenizer
 from tft.student.train import adapted
+from tft.task import Task
 
 BASE = ROOT / "models" / "base"
+MAX_LENGTH = 8192
 
 pytestmark = [
     pytest.mark.vllm,
@@ -68,14 +73,19 @@ def client(adapter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield OpenAI(base_url=url, api_key="none", timeout=DEADLINE)
 
 
-def chat(client: Any, model: str, messages: tuple[Message, ...]) -> Any:
-    request = [{"role": "system", "content": TASK.description}, *to_openai(messages)]
-    for message in request:
+def request(task: Task, messages: tuple[Message, ...]) -> dict[str, Any]:
+    """Messages and tools of a chat request."""
+    sent = [{"role": "system", "content": task.description}, *to_openai(messages)]
+    for message in sent:
         for call in message.get("tool_calls", []):  # the API wants arguments as text
             call["function"]["arguments"] = json.dumps(call["function"]["arguments"])
+    return {"messages": sent, "tools": task.tools_openai()}
+
+
+def chat(client: Any, model: str, messages: tuple[Message, ...]) -> Any:
     return client.chat.completions.create(
-        model=model, messages=request, tools=TASK.tools_openai(), temperature=0, max_tokens=100,
-        extra_body={"return_token_ids": True},
+        model=model, temperature=0, max_tokens=100, extra_body={"return_token_ids": True},
+        **request(TASK, messages),
     )  # fmt: skip
 
 
@@ -89,6 +99,40 @@ def complete(client: Any, model: str, ids: list[int], **extra: Any) -> Any:
 def test_a_chat_request_becomes_the_ids_that_are_trained_on(client: Any, turns: Any) -> None:
     for messages, ids in turns:
         assert chat(client, "base", messages).prompt_token_ids == ids
+
+
+def test_every_published_turn_becomes_the_ids_that_are_trained_on(
+    client: Any, published: tuple[list[Conversation], Task]
+) -> None:
+    conversations, task = published
+    tokenizer = load_tokenizer(str(BASE), "unified")
+    traces = [one for one in conversations if one.source == "published/scenario-1-baseline"]
+    test = {one.id: one for one in conversations if one.source == "published/test"}
+    expected = [
+        (one.messages[:turn], prompt)
+        for one in traces
+        for (turn, _), (prompt, _) in zip(
+            one.turns(), trained_on(encode(tokenizer, task, one, MAX_LENGTH)), strict=True
+        )
+    ]
+    assert len(expected) == 3277
+    asked = prompts(tokenizer, task, list(test.values()), MAX_LENGTH)
+    assert len(asked) == 359
+    expected += [(test[one.conversation].messages[: one.turn], one.ids) for one in asked]
+
+    address = f"{client.base_url}".removesuffix("/v1/") + "/tokenize"
+
+    def rendered(messages: tuple[Message, ...]) -> list[int]:
+        body = {"model": "base", "add_generation_prompt": True, **request(task, messages)}
+        reply = requests.post(address, json=body, timeout=DEADLINE)
+        reply.raise_for_status()
+        ids: list[int] = reply.json()["tokens"]
+        return ids
+
+    with ThreadPoolExecutor(4) as pool:
+        served = pool.map(rendered, (messages for messages, _ in expected))
+        for (messages, ids), found in zip(expected, served, strict=True):
+            assert found == ids, messages
 
 
 def test_a_tool_call_arrives_as_our_parser_reads_it(client: Any, turns: Any) -> None:

@@ -5,6 +5,7 @@ import random
 
 import pytest
 import torch
+from conftest import qwen3_template
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from tft.errors import InputError
 from tft.student.attention import SEGMENTS
 from tft.student.base import random_model, train_tokenizer
 from tft.student.copying import add_copying
-from tft.student.encode import encode, encode_prompt, shared_prefix
+from tft.student.encode import Encoded, encode, encode_prompt, shared_prefix
 from tft.student.pack import IGNORED, Row, epochs, pack
 from tft.student.template import load_tokenizer
 from tft.student.train import row_loss
@@ -28,8 +29,8 @@ TASK = Task(
     "good or bad",
 )
 
-# What Qwen3's own template does, in the smallest form: the history leaves the think block out, the
-# prompt of a turn opens with an empty one.
+# A template of which no turn is on the trunk: the history leaves the think block out, the prompt of
+# a turn opens with an empty one. Qwen3's own keeps the block of the answer to the last question.
 STOCK = (
     "{%- for m in messages %}<|im_start|>{{ m.role }}\n"
     "{% if m.tool_calls %}{% set call = m.tool_calls[0].function %}<tool_call>\n"
@@ -68,25 +69,44 @@ def model(tokenizer):
     return random_model(tokenizer, **shape, **heads, max_position_embeddings=4096).eval()
 
 
-@pytest.fixture(params=["unified", "stock"])
+@pytest.fixture(params=["unified", "stock", "qwen3"])
 def mode(request, tokenizer, monkeypatch):
-    if request.param == "stock":
-        monkeypatch.setattr(tokenizer, "chat_template", STOCK)
+    if request.param != "unified":
+        template = STOCK if request.param == "stock" else qwen3_template()
+        monkeypatch.setattr(tokenizer, "chat_template", template)
     return request.param
 
 
+def trained_on(encoded: Encoded) -> list[tuple[list[int], list[int]]]:
+    """(prompt, answer) of every turn, as attention and targets let the model see them."""
+    turns = [(encoded.trunk, start, end) for start, end in encoded.targets]
+    turns += [
+        (encoded.trunk[: one.start] + one.ids, *(one.start + at for at in one.targets))
+        for one in encoded.branches
+    ]
+    return [(ids[:start], ids[start:end]) for ids, start, end in sorted(turns, key=lambda t: t[1])]
+
+
 def one_turn_at_a_time(model, tokenizer, conversations):
-    """The definition: each turn alone, after its own prompt as the server renders it."""
+    """The definition: each turn alone, after its own prompt as the server renders it.
+
+    In the order of a row, where a conversation's trunk stands before its branches.
+    """
     model.set_attn_implementation("sdpa")
     losses = []
     for one in conversations:
+        trunk = encode(tokenizer, TASK, one, 4096).trunk
+        on_trunk, on_branches = [], []
         for turn, call in one.turns():
             prompt = encode_prompt(tokenizer, TASK, one, turn)
             answer = tokenizer.encode(render_call(call) + "<|im_end|>", add_special_tokens=False)
-            logits = model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
-            losses.append(
+            ids = prompt + answer
+            logits = model(torch.tensor([ids])).logits[0, len(prompt) - 1 : -1]
+            turns = on_trunk if trunk[: len(ids)] == ids else on_branches
+            turns.append(
                 torch.nn.functional.cross_entropy(logits, torch.tensor(answer), reduction="none")
             )
+        losses += on_trunk + on_branches
     return losses
 
 
@@ -104,8 +124,10 @@ def packed(model, rows):
 def test_packed_training_equals_one_turn_at_a_time(model, tokenizer, mode):
     conversations = boats(7)
     encoded = [encode(tokenizer, TASK, one, 4096) for one in conversations]
-    assert any(one.branches for one in encoded) == (mode == "stock")
-    rows = list(pack(encoded, shared_prefix(encoded), 800))
+    assert any(one.targets for one in encoded) == (mode != "stock")
+    assert any(one.branches for one in encoded) == (mode != "unified")
+    prefix = shared_prefix(encoded)
+    rows = list(pack(encoded, prefix, prefix + 600))
     assert 1 < len(rows) < 7, "some rows hold several conversations"
 
     expected = torch.cat(one_turn_at_a_time(model, tokenizer, conversations))
@@ -150,19 +172,14 @@ def test_a_row_s_conversations_do_not_see_each_other(model, tokenizer, mode):
 def test_ids_trained_on_are_the_ids_served(tokenizer, mode):
     for one in boats(20):
         encoded = encode(tokenizer, TASK, one, 4096)
-        spans = iter(encoded.targets)
-        branches = iter(encoded.branches)
-        for turn, call in one.turns():
-            served = encode_prompt(tokenizer, TASK, one, turn)
-            answer = tokenizer.encode(render_call(call) + "<|im_end|>", add_special_tokens=False)
-            if mode == "unified":
-                start, end = next(spans)
-                assert encoded.trunk[:start] == served
-                assert encoded.trunk[start:end] == answer
-            else:
-                branch = next(branches)
-                assert encoded.trunk[: branch.start] + branch.ids == served + answer
-                assert branch.ids[slice(*branch.targets)] == answer
+        turns = list(one.turns())
+        on_trunk = {"unified": len(turns), "stock": 0, "qwen3": 1}[mode]
+        assert len(encoded.targets) == on_trunk
+        assert len(encoded.branches) == len(turns) - on_trunk
+        for (turn, call), (prompt, answer) in zip(turns, trained_on(encoded), strict=True):
+            said = render_call(call) + "<|im_end|>"
+            assert prompt == encode_prompt(tokenizer, TASK, one, turn)
+            assert answer == tokenizer.encode(said, add_special_tokens=False)
 
 
 def test_an_accumulated_loss_is_a_mean_over_all_targets(model, tokenizer):

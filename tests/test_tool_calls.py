@@ -1,7 +1,6 @@
 """Tool-call metrics equal the published ones, row for row."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -28,11 +27,6 @@ from tft.evaluation.tool_calls import (
 from tft.tables import PREDICTIONS, read_turns, write_rows
 from tft.task import Task, read_task
 
-PUBLISHED = Path(__file__).parents[1].parent / "shared" / "data" / "published"
-needs_published = pytest.mark.skipif(
-    not PUBLISHED.is_dir(), reason="needs the published data in ../shared/data/published"
-)
-
 TASK = Task(
     "book trips",
     (
@@ -47,10 +41,10 @@ TASK = Task(
 REFERENCE = ToolCall("BookTrip", {"to": "Ghent", "seat": "aisle"})
 
 
-@needs_published
-def test_the_published_rows_get_their_published_scores():
-    task = read_task(PUBLISHED / "job_description.json")
-    rows = [row for path in sorted((PUBLISHED / "judged").iterdir()) for row in read_judged(path)]
+def test_the_published_rows_get_their_published_scores(published_folder):
+    task = read_task(published_folder / "job_description.json")
+    judged = sorted((published_folder / "judged").iterdir())
+    rows = [row for path in judged for row in read_judged(path)]
     assert len(rows) == 155
     for turn, answer, scores in rows:
         pair = (turn.reference, turn.prediction)
@@ -163,10 +157,10 @@ def test_a_summary_has_means_overall_and_per_tool():
         summarize([])
 
 
-@needs_published
-def test_a_broken_judged_file_names_its_line(tmp_path):
+def test_a_broken_judged_file_names_its_line(tmp_path, published_folder):
     path = tmp_path / "judged.jsonl"
-    first = (PUBLISHED / "judged" / "original-model-predictions.jsonl").read_text().splitlines()[0]
+    judged = published_folder / "judged" / "original-model-predictions.jsonl"
+    first = judged.read_text().splitlines()[0]
     path.write_text(first + "\n" + json.dumps({"question": "[]"}) + "\n")
     with pytest.raises(InputError, match=r"judged\.jsonl:2"):
         read_judged(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from test_student import TASK, boats
 from transformers import AutoModelForCausalLM
 
@@ -14,7 +15,7 @@ from tft.errors import InputError
 from tft.params import Predict, Student
 from tft.student.base import random_model, train_tokenizer
 from tft.student.checkpoint import merge
-from tft.student.encode import encode
+from tft.student.encode import Encoded, encode
 from tft.student.muon import MuonAdamW
 from tft.student.predict import predict, prompts
 from tft.student.template import load_tokenizer
@@ -137,6 +138,38 @@ def test_the_same_conversations_are_trained_on_once(student, trained, tmp_path, 
     for other in (longer, student.seeded(8)):
         with pytest.raises(AssertionError, match="trained again"):
             finetune_once(encoded, other, tokenizer, tmp_path)
+
+
+def test_accumulated_halves_train_as_the_row_that_they_make_up(student, tmp_path):
+    tokenizer = load_tokenizer(student.base, student.template)
+    encoded = [encode(tokenizer, TASK, one, student.max_length) for one in boats(12)]
+    # As unequal as there are: the mean of their means would be another loss.
+    halves = [min(encoded, key=targets), max(encoded, key=targets)]
+    assert 2 * targets(halves[0]) < targets(halves[1])
+
+    def result(**settings) -> tuple[list[float], torch.Tensor]:
+        """The losses, and the weights that start at zero: their size is what was learnt."""
+        exact = {"eval_fraction": 0.0, "warmup_fraction": 0.0, "bf16": False}
+        params = student.train.model_copy(update=exact | settings)
+        folder = tmp_path / f"accumulate-{params.accumulate}"
+        history = finetune(
+            halves, student.model_copy(update={"train": params}), tokenizer,
+            folder / "checkpoints", folder / "adapter",
+        )  # fmt: skip
+        adapter = load_file(folder / "adapter" / "adapter_model.safetensors")
+        learnt = [adapter[name].flatten() for name in sorted(adapter) if "lora_B" in name]
+        return [row["loss"] for row in history], torch.cat(learnt)
+
+    losses, weights = result(row_tokens=student.max_length, accumulate=1)
+    their_losses, their_weights = result(row_tokens=1, accumulate=2)
+    assert len(losses) == student.train.epochs, "both in one row, one step an epoch"
+    assert their_losses == pytest.approx(losses, rel=1e-5)
+    assert (their_weights - weights).norm() < 1e-3 * weights.norm()
+
+
+def targets(encoded: Encoded) -> int:
+    """Tokens trained on, on the trunk."""
+    return sum(end - start for start, end in encoded.targets)
 
 
 def test_all_linear_layers_are_adapted_and_merging_changes_no_answer(student, trained):

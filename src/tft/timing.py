@@ -22,7 +22,7 @@ TIMES = Path("reports/times")
 def timed(main: Callable[[], Any]) -> None:
     """Run a stage's command, and note how long its process took if it ends well.
 
-    The note is named as DVC names the stage: finetune@low_data-tft.
+    The note is named as DVC names the stage: package@low_data-tft.
     """
     items = [word for word in sys.argv[1:] if not word.startswith("-")]
     name = "@".join(filter(None, [Path(sys.argv[0]).stem, "-".join(items)]))
