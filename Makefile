@@ -71,9 +71,9 @@ compare: setup
 	base=HEAD; if [ $$# -gt 1 ]; then base=$$1; shift; fi; \
 	for pipeline; do dvc metrics diff --all $$base $$pipeline; done
 
-# Keeps a documented run in git: make result NAME=sgd-tiny
+# Keeps a documented run in git: make result NAME=my-run
 result: setup
-	$(if $(NAME),,$(error make result needs a name: make result NAME=sgd-tiny))
+	$(if $(NAME),,$(error make result needs a name: make result NAME=my-run))
 	python -m tft.report.result $(NAME)
 
 # Trains the frozen base further, in its place (params.yaml says how one is made from nothing), and

@@ -3,8 +3,8 @@
 Where the agent answers in plain text, so does the student: with a parser and a template for it.
 
 Reads the student's base, models/adapters/CELL-SEED, data/PIPELINE/SCENARIO/train.parquet,
-data/split/task.json, reports/loss/CELL-SEED.csv and metrics/cells/CELL.json, where SEED is the
-first of `seeds`. Writes models/students/CELL.
+data/split/task.json, reports/loss/CELL-SEED.csv, metrics/references.json and
+metrics/cells/CELL.json, where SEED is the first of `seeds`. Writes models/students/CELL.
 
     python stages/package.py noisy_labels direct
 """
@@ -38,7 +38,10 @@ def main(scenario: str, pipeline: str) -> None:
     trained = read_task(Path("data/split/task.json"))
     task = without_talk(trained)
     conversations = read_conversations(Path("data") / pipeline / scenario / "train.parquet")
-    metrics = json.loads((Path("metrics/cells") / f"{cell}.json").read_text(encoding="utf-8"))
+    metrics, references = (
+        json.loads((Path("metrics") / name).read_text(encoding="utf-8"))
+        for name in (f"cells/{cell}.json", "references.json")
+    )
     with (Path("reports/loss") / f"{student}.csv").open(encoding="utf-8", newline="") as file:
         losses = {row["split"]: float(row["loss"]) for row in csv.DictReader(file)}  # the last one
     adapter, output = Path("models/adapters") / student, Path("models/students") / cell
@@ -47,7 +50,16 @@ def main(scenario: str, pipeline: str) -> None:
     if task != trained:
         answer_in_plain_text(output, TALK)
     write_task(output / "job_description.json", task)
-    write_student_card(output, (scenario, pipeline), params, task, conversations, losses, metrics)
+    write_student_card(
+        output,
+        (scenario, pipeline),
+        params,
+        task,
+        conversations,
+        losses,
+        metrics,
+        labelled_by=references["labelled_by"],
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from tft.evaluation.tool_calls import staged_tool_call
 from tft.params import load_params
 from tft.report.charts import delta_csv, delta_rows
 from tft.report.page import STEPS, Run, render_page
-from tft.report.table import LABELS, TEACHER, both, cell_places, read_metrics
+from tft.report.table import LABELS, TEACHER, both, cell_places, read_metrics, sweep_of
 from tft.report.turns import Answer, Cell, browser
 from tft.tables import (
     VERDICTS,
@@ -61,6 +61,7 @@ def main() -> None:
         kinds={name: scenario.kind for name, scenario in params.scenarios.items()},
         pipelines=params.pipelines,
         seeds=params.seeds,
+        labelled_by=references["labelled_by"],
         cells={cell: read_metrics(Path(f"metrics/cells/{cell}.json"), "score") for cell in places},
         comparison=read_metrics(Path("metrics/comparison.json"), "score", holds=compared),
         breakdown={
@@ -75,6 +76,14 @@ def main() -> None:
             }
             for step in STEPS
         },
+        contamination={
+            pipeline: read_metrics(
+                Path(f"metrics/contamination/{pipeline}.json"),
+                "contamination",
+                holds=list(params.scenarios),
+            )
+            for pipeline in params.pipelines
+        },
         others=[
             *(references.get(role, {}) for role in ("filter", "relabel")),
             read_metrics(Path("metrics/teacher.json"), "teacher"),
@@ -83,7 +92,9 @@ def main() -> None:
         ],
         times=read_times([*params.scenarios, *params.pipelines, *places, *students]),
         robustness=robustness,
-        sweep=read_metrics(Path("metrics/sweep.json"), "sweep"),
+        sweep=sweep_of(
+            read_metrics(Path("metrics/sweep.json"), "sweep"), params.corpus, params.student
+        ),
         turns=browser(tests, cells),
     )
     write_text(Path("reports/index.html"), render_page(run))

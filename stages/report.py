@@ -1,9 +1,10 @@
 """Lay the cells' metrics out as the benchmark's table, and print it.
 
-Reads metrics/cells/*.json, metrics/comparison.json, metrics/robustness.json and
-metrics/contamination/PIPELINE.json. Writes metrics/pipelines/PIPELINE.json (flat, one judge score
-per scenario), metrics/pipelines/delta.json (tft less direct, where both were run),
-metrics/headline.json (the pipeline named by report.pipeline) and reports/benchmark.md.
+Reads metrics/cells/*.json, metrics/comparison.json, metrics/robustness.json,
+metrics/references.json and metrics/contamination/PIPELINE.json. Writes
+metrics/pipelines/PIPELINE.json (flat, one judge score per scenario), metrics/pipelines/delta.json
+(tft less direct, where both were run), metrics/headline.json (the pipeline named by
+report.pipeline) and reports/benchmark.md.
 
     python stages/report.py
 """
@@ -37,18 +38,24 @@ def main() -> None:
     }
     compared = scenarios if both(pipelines) else []
     comparison = read_metrics(Path("metrics/comparison.json"), "score", holds=compared)
-    overlaps = [
-        cell
-        for pipeline in pipelines
-        for cell in read_metrics(
+    contamination = {
+        pipeline: read_metrics(
             Path("metrics/contamination") / f"{pipeline}.json", "contamination", holds=scenarios
-        ).values()
-    ]
-    closest = max(cell["closest"]["similarity"] for cell in overlaps)
+        )
+        for pipeline in pipelines
+    }
+    references = read_metrics(Path("metrics/references.json"), "references")
     robustness = read_metrics(Path("metrics/robustness.json"), "robustness")
     kinds = {name: scenario.kind for name, scenario in params.scenarios.items()}
     page = render(
-        cells, comparison, closest, kinds, pipelines, corpus=params.corpus, student=params.student
+        cells,
+        comparison,
+        contamination,
+        references["labelled_by"],
+        kinds,
+        pipelines,
+        corpus=params.corpus,
+        student=params.student,
     ) + render_robustness(robustness, kinds, pipelines)
 
     for pipeline in pipelines:

@@ -21,7 +21,7 @@ from tft.corpus.sgdx import Rewording, original, read_rewordings, reword
 from tft.evaluation.robustness import robustness
 from tft.evaluation.tool_calls import score
 from tft.params import environment, load_params
-from tft.report.table import both, read_metrics
+from tft.report.table import both, of_student, read_metrics
 from tft.roles import judge_for
 from tft.student.predict import adapters_of, predict, prompts
 from tft.student.template import load_tokenizer
@@ -67,8 +67,9 @@ def main() -> None:
             for prompt in prompts(tokenizer, rewording.task, shown, room)
         ]
     # Of students that differ in the training seed alone, the first seed's.
-    adapters = adapters_of(params.scenarios, params.pipelines, params.seeds[:1])
-    adapters = {name.removesuffix(f"-{params.seeds[0]}"): one for name, one in adapters.items()}
+    seed = params.seeds[0]
+    adapters = adapters_of(params.scenarios, params.pipelines, [seed])
+    adapters = {name.removesuffix(f"-{seed}"): one for name, one in adapters.items()}
     cache = Path(environment("TFT_CACHE", ".cache")) / "predictions"
     answers = predict(student, tokenizer, asked, adapters, params.predict, cache)
 
@@ -88,12 +89,13 @@ def main() -> None:
             ]
             judged = [row for row in found if row["judge"] is not None]
             write_rows(FOLDER / rewording.variant / "scores" / f"{cell}.parquet", SCORES, judged)
-    originals = {
-        cell: read_metrics(Path("metrics/cells") / f"{cell}.json", "score") for cell in adapters
-    }
+    originals = {}
+    for cell in adapters:
+        metrics = read_metrics(Path("metrics/cells") / f"{cell}.json", "score")
+        originals[cell] = of_student(metrics, f"{cell}-{seed}")  # a cell's own are means over seeds
     compared = list(params.scenarios) if both(params.pipelines) else []
     summary = robustness(originals, scores, compared)
-    write_json(METRICS, {"judged_by": judged_by, **summary, **usage()})
+    write_json(METRICS, {"judged_by": judged_by, "seed": seed, **summary, **usage()})
     for cell, one in summary["cells"].items():
         before, after = one["original"]["judge"], one["reworded"]["judge"]
         print(f"{cell}: judge {before:.3f}, under other names {after:.3f}")

@@ -34,12 +34,15 @@ def metrics(judged_by: str, measured: Measured) -> dict[str, Any]:
 
 
 def card(
-    folder: Path, cell: dict[str, Any], corpus: str = "builtin", base: str = "models/base"
-) -> ModelCard:
+    folder: Path, cell: dict[str, Any], corpus: str = "builtin", base: str = "models/base",
+    labelled_by: str = "the corpus",
+) -> ModelCard:  # fmt: skip
     params, losses = load_params(ROOT / "params.yaml"), {"train": 1.5}
     student = params.students[params.student].model_copy(update={"base": base})
     params = params.model_copy(update={"corpus": corpus, "students": {params.student: student}})
-    write_student_card(folder, ("low_data", "tft"), params, TASK, TRAINING, losses, cell)
+    write_student_card(
+        folder, ("low_data", "tft"), params, TASK, TRAINING, losses, cell, labelled_by
+    )
     return ModelCard((folder / "README.md").read_text(encoding="utf-8"))
 
 
@@ -59,7 +62,8 @@ def test_scores_have_intervals_and_the_correction_its_ground(tmp_path: Path) -> 
     low, high = cell["intervals"]["judge_corrected"]
     share = cell["judge_corrected"]
     assert table["judge_corrected"] == [f"{share:.3f}", f"{low:.3f} to {high:.3f}"]
-    assert table["name_accuracy"] == ["1.000", ""]  # no conversation differs from another
+    # No conversation differs from another: at 6 of 6 Clopper and Pearson's 0.025 ** (1 / 6).
+    assert table["name_accuracy"] == ["1.000", "0.541 to 1.000"]
     assert "service_call_exact" not in table  # there is no such turn
     told = " ".join(made.text.split())
     assert "against 155 published verdicts on students (sensitivity 0.982, specificity" in told
@@ -67,6 +71,13 @@ def test_scores_have_intervals_and_the_correction_its_ground(tmp_path: Path) -> 
     named = {result.metric_type: result for result in made.data.eval_results}
     assert named["judge"].metric_name == "judge (rules judge v2)"
     assert named["judge_corrected"].metric_value == pytest.approx(share)
+
+
+def test_labels_of_a_machine_are_told_of(tmp_path: Path) -> None:
+    cell = metrics(MEASURED.judged_by, MEASURED)
+    assert "labelled" not in card(tmp_path, cell).text
+    made = card(tmp_path, cell, labelled_by="machine: rules filter, llm relabel")
+    assert "labelled by machine: rules filter, llm relabel" in " ".join(made.text.split())
 
 
 def test_an_unmeasured_judge_s_scores_stand_alone(tmp_path: Path) -> None:

@@ -83,6 +83,16 @@ def test_fewer_verdicts_make_a_wider_interval() -> None:
     assert widths[2] > rate.interval[1] - rate.interval[0]  # the errors stretch it even when known
 
 
+def test_a_rate_of_1_is_corrected_as_of_as_many_turns_as_conversations() -> None:
+    # 25 of 25 moved by z^2 cases, half of them hits; Lang and Reiczigel's as worked by hand above.
+    rate = Estimate(1.0, 0.0, (0.86, 1.0))
+    share, interval = judged(rate, 10**7, 0, 0, 10**7, conversations=25)
+    z = t.ppf(0.975, 24)
+    middle = (25 + z**2 / 2) / (25 + z**2)
+    low = middle - z * (middle * (1 - middle) / (25 + z**2)) ** 0.5
+    assert (share, interval) == (1.0, (pytest.approx(low, abs=1e-5), 1.0))
+
+
 def test_where_nothing_is_known_nothing_is_corrected() -> None:
     rate, table = estimate(0.75, 0.02), Agreement(40, 1, 2, 9)
     assert corrected_estimate(rate, 34, "j v2", Measured("j v1", table)) == (None, None)

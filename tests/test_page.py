@@ -92,7 +92,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         asked = {"llm": {"filter@low_data": {"glm-5": used | {"refusals": {"cut off": 1}}}}}
         write_json(Path("metrics/filter/low_data.json"), CURATION["filter"] | asked)
         asked = {"llm": {"references": {"glm-5": used | {"cost": None, "refusals": {}}}}}
-        write_json(Path("metrics/references.json"), {"filter": asked})
+        references = {"labelled_by": "machine: llm filter, rules relabel", "filter": asked}
+        write_json(Path("metrics/references.json"), references)
         for name, seconds in TIMES.items():
             noted = {"seconds": seconds, "measured": f"2026-11-25T16:{seconds % 60:02}"}
             write_json(Path(f"reports/times/{name}.json"), noted)
@@ -100,8 +101,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         shutil.copy(ROOT / "metrics/judge.json", "metrics/judge.json")
         for stage in ("robustness", "sweep"):
             write_json(Path(f"metrics/{stage}.json"), {})
-        for stage in ("baselines", "judge", "score", "page"):
-            done = run_stage(stage)
+        stages = [["baselines"], *(["contamination", name] for name in ("direct", "tft"))]
+        for stage in [*stages, ["judge"], ["score"], ["page"]]:
+            done = run_stage(*stage)
             assert done.exit_code == 0, (stage, done.output, done.exception)
     yield root
 
@@ -181,7 +183,8 @@ def test_a_number_leads_to_its_turns(page: Page) -> None:
         "#scenario=low_data&pipeline=tft",
         "#scenario=low_data&pipeline=direct&answer=0",
         "#scenario=low_data&pipeline=direct&tool=service",
-        "#scenario=low_data&verdicts=differ",
+        "#scenario=low_data&verdicts=tft+direct",
+        "#scenario=low_data&pipeline=tft&tool=OrderTea",
         "#scenario=%28no+training%29&pipeline=%28untuned+student%29",
     ):
         assert query in links
@@ -241,6 +244,34 @@ def test_where_nothing_is_published_this_run_stands_alone() -> None:
     ]
 
 
+def test_scores_are_told_by_tool(page: Page) -> None:
+    told = " | ".join(page.texts["td"] + page.texts["a"])
+    assert "OrderTea (2 turns), judge" in page.texts["th"]
+    # Of the two orders of direct one is another tea and one no call; what both say is the same.
+    links = [(text, one["href"]) for text, one in zip(page.texts["a"], anchors(page), strict=True)]
+    by_tool = [text for text, href in links if href and "low_data&pipeline=direct&tool=O" in href]
+    assert by_tool == ["0.000", "0.000"], told
+    by_tool = [text for text, href in links if href and "low_data&pipeline=tft&tool=O" in href]
+    assert by_tool == ["1.000", "1.000"]
+
+
+def anchors(page: Page) -> list[dict[str, str | None]]:
+    return [one for tag, one in page.tags if tag == "a"]
+
+
+def test_what_of_the_tests_was_in_the_training_is_told(page: Page) -> None:
+    told = " | ".join(page.texts["td"])
+    # MADE has the first of two distinct utterances, no message, and the one kind of tea.
+    assert "| 0.500 | 0.000 | 1.000 | noisy_labels | direct |" in told
+    assert page.texts["th"][-1] != "kind"
+    assert "kind" in page.texts["th"]
+    assert [text for text in page.texts["p"] if "calls left out of both" in text]
+
+
+def test_labels_of_a_machine_are_told_of_at_the_top(page: Page) -> None:
+    assert [text for text in page.texts["p"] if "machine: llm filter, rules relabel" in text]
+
+
 def test_curation_and_costs_are_told(page: Page) -> None:
     told = " | ".join(page.texts["td"])
     assert "baseline | 9 | 8 | 7 | 2 | 5 | 3 | 0.500 | 0.750" in told
@@ -269,6 +300,7 @@ def test_times_are_told_by_stage_and_only_of_what_runs_here(page: Page, project:
 MEASURED = {"judge": 0.5, "service_call_exact": None, "name_accuracy": 1.0, "staged_tool_call": 1.0}
 BEYOND = {
     "robustness": {
+        "seed": 123,
         "cells": {
             cell: {
                 "original": MEASURED | {"judge": 0.75},
@@ -284,6 +316,8 @@ BEYOND = {
     "sweep": {
         "low_data": {
             "dose": "scenarios.low_data.traces",
+            "corpus": "builtin",
+            "student": "tiny",
             "judged_by": "a judge",
             "rows": [
                 {"dose": dose, "pipeline": pipeline, "n": 4, "judge": 0.5,
@@ -326,6 +360,18 @@ def test_other_names_and_doses_are_drawn_where_there_are_any(beyond: Page, page:
     rows = specs["sweep-low_data-judge"]["data"]["values"]
     assert rows[-1] == {"dose": 80, "pipeline": "tft", "score": 0.5, "low": 0.25, "high": 0.75}
     assert "Beyond the benchmark" not in " ".join(page.texts["a"] + page.texts["h2"])
+
+
+def test_a_sweep_of_another_run_is_not_drawn(project: Path) -> None:
+    with chdir(project):
+        of_another = BEYOND["sweep"]["low_data"] | {"corpus": "sgd"}
+        write_json(Path("metrics/sweep.json"), {"low_data": of_another})
+        assert run_stage("page").exit_code == 0
+        told = Path("reports/index.html").read_text(encoding="utf-8")
+        write_json(Path("metrics/sweep.json"), {})
+        assert run_stage("page").exit_code == 0
+    assert "dose and response" not in told
+    assert "chart-sweep" not in told
 
 
 def test_made_again_it_is_the_same_and_what_is_missing_is_named(project: Path) -> None:
@@ -451,6 +497,12 @@ def test_filters_count_the_turns_they_leave(opened: webdriver.Chrome) -> None:
     told = choose(opened, pipeline="", answer="", verdict="", verdicts="only tft", tool="OrderTea")
     assert told == f"2 of {groups * 4} turns: direct bad 2, tft good 2"
     assert "verdicts=only+tft" in opened.current_url
+    # On what the order is, students of one scenario disagree, and policies that need no training.
+    told = choose(opened, verdicts="tft direct")
+    assert told == f"2 of {groups * 4} turns: direct bad 2, tft good 2"
+    untrained = choose(opened, scenario="(no training)", verdicts="differ")
+    assert untrained.startswith(f"2 of {groups * 4} turns: ")
+    assert choose(opened, verdicts="tft direct") == f"0 of {groups * 4} turns"
     opened.find_element(By.CSS_SELECTOR, "#filters [type=reset]").click()
     wait(opened, lambda: choose(opened).startswith(f"{groups * 4} of"))
 

@@ -90,6 +90,7 @@ def project(tmp_path, monkeypatch):
     Path("metrics").mkdir()
     shutil.copy(ROOT / "metrics/judge.json", "metrics/judge.json")
     write_json(Path("metrics/robustness.json"), {})
+    write_json(Path("metrics/references.json"), {"labelled_by": "the corpus"})
     for scenario in SCENARIOS:
         write_conversations(Path(f"data/direct/{scenario}/train.parquet"), [TRACE])
     for cell in STUDENTS:
@@ -183,6 +184,14 @@ def test_the_table_says_what_corrected_scores_rest_on_or_why_there_are_none(proj
     assert "metrics/judge.json: not what `make calibrate` writes" in run_stage("score").output
 
 
+def test_labels_of_a_machine_are_told_of_above_the_table(project):
+    assert "labelled by" not in run_to_table()
+    told = {"labelled_by": "machine: rules filter, llm relabel"}
+    write_json(Path("metrics/references.json"), told)
+    head, _, _ = run_stage("report").output.partition("## Every cell")
+    assert "labelled by machine: rules filter, llm relabel. Scores are against these" in head
+
+
 def cells_in(row: str) -> list[str]:
     return [cell.strip() for cell in row.strip("|").split("|")]
 
@@ -251,6 +260,23 @@ def cells_of_both() -> dict:
     return cells
 
 
+def overlap(whole: float, said: float) -> dict:
+    return {"closest": {"similarity": whole}, "closest_without_calls": {"similarity": said}}
+
+
+OVERLAPS = {
+    "direct": {"early": overlap(0.5, 0.9415), "late": overlap(0.25, 0.75)},
+    "tft": {"early": overlap(0.894, 0.5), "late": overlap(0.5, 0.5)},
+}
+
+
+def table_of(comparison: dict, kinds: dict[str, str], corpus: str = "teas") -> str:
+    both = ["direct", "tft"]
+    return render(
+        cells_of_both(), comparison, OVERLAPS, "the corpus", kinds, both, corpus, student="tiny"
+    )
+
+
 def test_two_pipelines_are_compared():
     cells = cells_of_both()
     assert judge_scores(cells, ["early", "late"], "tft") == {"early": 0.85, "late": 0.65}
@@ -261,9 +287,15 @@ def test_two_pipelines_are_compared():
         "early": {**line, "interval": None},
         "late": {**line, "interval": [-0.09, -0.01]},
     }
-    page = render(cells, comparison, 0.9, kinds, ["direct", "tft"], corpus="teas", student="tiny")
-    assert "corrected for 2 comparisons" in page
-    table, heading, _, cells_table = page.split("\n\n")[3:7]
+    page = table_of(comparison, kinds)
+    assert "corrected for 2 comparisons (Holm).\nIt and the brackets are of these students;" in page
+    assert "more than 0.894 like a test conversation, or, calls left out of both, more" in page
+    assert "both, more than 0.942." in page
+    table, beside, heading, _, cells_table = page.split("\n\n")[3:8]
+    assert beside == (
+        "Beside them: always respond 0.100, most frequent call 0.100, copy last call 0.100, "
+        "untuned student 0.100."
+    )
     assert heading == "## Every cell"
     assert cells_in(table.splitlines()[3]) == [
         "late", "0.650", "0.700", "-0.050 [-0.090, -0.010]", "0.020", "0.852", "0.649", "+0.203",
@@ -276,11 +308,11 @@ def test_own_traces_have_no_published_scores_beside_them():
     kinds = {"early": "baseline", "late": "own"}
     line = {"tft": 0.65, "direct": 0.7, "difference": -0.05, "interval": None, "p_holm": 1.0}
     comparison = {"early": line, "late": line}
-    page = render(cells_of_both(), comparison, 0.9, kinds, ["direct", "tft"], "traces", "tiny")
+    page = table_of(comparison, kinds, "traces")
     (row,) = [line for line in page.splitlines() if cells_in(line)[:2] == ["late", "0.650"]]
     assert cells_in(row) == ["late", "0.650", "0.700", "-0.050", "1.000", "", "", ""]
     del kinds["early"]
-    page = render(cells_of_both(), comparison, 0.9, kinds, ["direct", "tft"], "traces", "tiny")
+    page = table_of(comparison, kinds, "traces")
     assert "ublished" not in page.replace("published verdicts", "")
     (row,) = [line for line in page.splitlines() if cells_in(line)[:2] == ["late", "0.650"]]
     assert cells_in(row) == ["late", "0.650", "0.700", "-0.050", "1.000"]
@@ -298,8 +330,9 @@ def test_scores_under_other_names_stand_beside_the_original_ones():
     }
     cells = {"base": cell, "early-tft": cell, "early-direct": cell}
     line = {"tft": 0.5, "direct": 0.5, "difference": 0.0, "interval": None, "p_holm": 1.0}
-    found = {"cells": cells, "comparison": {"early": line}}
+    found = {"seed": 7, "cells": cells, "comparison": {"early": line}}
     text = render_robustness(found, {"early": "baseline"}, ["direct", "tft"])
+    assert "students (of seed 7) and turns" in text
     assert "(v1, v4)" in text
     compared, of_cells = (part.splitlines() for part in text.split("\n\n")[2:])
     assert cells_in(compared[2]) == ["early", "0.500", "0.500", "+0.000", "1.000"]
@@ -315,7 +348,7 @@ def test_scores_of_different_judges_are_not_set_side_by_side():
     cells["late-tft"]["judged_by"] = "rules judge v2"
     kinds = {"early": "baseline", "late": "low_data"}
     with pytest.raises(result.InputError, match="different judges"):
-        render(cells, {}, 0.9, kinds, ["direct", "tft"], "teas", "tiny")
+        render(cells, {}, OVERLAPS, "the corpus", kinds, ["direct", "tft"], "teas", "tiny")
 
 
 # --- several training seeds -----------------------------------------------------------------------
@@ -353,6 +386,7 @@ def test_a_cells_score_is_the_mean_over_seeds_and_their_spread_stands_apart(two_
     assert json.loads(Path("metrics/headline.json").read_text()) == {"low_data": 0.75}
 
     assert "means over 2 students" in lines[3]
+    assert "another training seed" not in "".join(lines)  # there are more of them
     compared, cells = (
         [cells_in(line) for line in part.splitlines()]
         for part in "\n".join(lines).split("\n\n")
@@ -382,8 +416,11 @@ def test_every_seed_is_scored(two_seeds):
 def finished(project):
     """The project after a run, in git and known to DVC."""
     run_to_table()
-    for other_stages in ("times", "robustness"):
+    for other_stages in ("times", "robustness", "sweep"):
         Path(f"metrics/{other_stages}.json").write_text("{}")
+    for step in result.CURATION:
+        for scenario in [*SCENARIOS, "of_another_run"]:
+            write_json(Path(f"metrics/{step}/{scenario}.json"), {"step": step})
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "core.hooksPath="]
     subprocess.run(["git", "init", "--quiet"], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
@@ -402,9 +439,12 @@ def test_a_result_holds_metrics_table_params_and_where_they_came_from(finished):
     assert kept == finished / "results" / "sgd-tiny"
     assert {path.name for path in kept.iterdir()} == {
         "cells", "direct.json", "comparison.json", "benchmark.md", "params.yaml",
-        "provenance.json", "robustness.json", "times.json",
+        "provenance.json", "robustness.json", "times.json", *result.CURATION,
     }  # fmt: skip
     assert {path.stem for path in (kept / "cells").iterdir()} == set(CELLS)
+    for step in result.CURATION:
+        assert {path.stem for path in (kept / step).iterdir()} == set(SCENARIOS)
+        assert json.loads((kept / step / "low_data.json").read_text()) == {"step": step}
     stamp = json.loads((kept / "provenance.json").read_text())
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     assert stamp["commit"] == head.stdout.strip()
@@ -419,6 +459,14 @@ def test_a_result_holds_metrics_table_params_and_where_they_came_from(finished):
     assert [path.name for path in kept.parent.iterdir()] == ["sgd-tiny"]
     stamp = json.loads((kept / "provenance.json").read_text())
     assert (stamp["dirty"], stamp["uncommitted"]) == (True, ["pyproject.toml"])
+
+
+def test_a_result_holds_the_sweep_of_its_corpus_and_student_alone(finished):
+    run = {"corpus": "builtin", "student": "tiny"}
+    swept = {"low_data": run, "noisy_labels": run | {"corpus": "sgd"}}
+    write_json(Path("metrics/sweep.json"), swept)
+    kept = result.keep_result("mine", finished)
+    assert json.loads((kept / "sweep.json").read_text()) == {"low_data": run}
 
 
 def test_a_result_is_refused_when_it_would_lie(finished):
@@ -449,7 +497,7 @@ def test_without_git_there_is_no_result(project):
 def test_the_readme_shows_the_tables_of_the_results_that_it_names():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     names = re.findall("<!-- table: results/(.+)/benchmark.md -->", readme)
-    assert set(names) == {path.name for path in (ROOT / "results").iterdir()}
+    assert names
     for name in names:
         table = (ROOT / "results" / name / "benchmark.md").read_text(encoding="utf-8")
         shown = result.with_table(readme, name, table)

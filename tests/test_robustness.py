@@ -280,12 +280,12 @@ def test_a_turn_without_a_verdict_is_left_out_everywhere_and_counted() -> None:
 @pytest.fixture(scope="module")
 def project(tests: list[Conversation], sgd: tuple[list[Conversation], Task], tmp_path_factory: Any,
             sgd_archive: Path) -> Path:  # fmt: skip
-    """Two students, the base and an untrained adapter, and the first turns of a conversation."""
+    """The base, the first of two seeds' students, untrained, and a conversation's first turns."""
     from tft.student.train import adapted
 
     root = tmp_path_factory.mktemp("robustness")
     content = YAML(typ="safe").load(ROOT / "params.yaml")
-    content |= {"run": ["low_data"], "pipelines": ["direct"], "seeds": [1], "corpus": "sgd"}
+    content |= {"run": ["low_data"], "pipelines": ["direct"], "seeds": [1, 2], "corpus": "sgd"}
     content["predict"] = {"backend": "transformers", "max_new_tokens": 8}
     content["students"]["tiny"]["lora"]["r"] = 8
     content["robustness"]["variants"] = ["v1", "v3"]
@@ -301,8 +301,10 @@ def project(tests: list[Conversation], sgd: tuple[list[Conversation], Task], tmp
     short = replace(tests[0], messages=tests[0].messages[:8])
     write_conversations(root / "data/split/test.parquet", [short])
     write_task(root / "data/split/task.json", sgd[1])
-    for cell in ("base", "low_data-direct"):
-        write_json(root / f"metrics/cells/{cell}.json", ORIGINAL)
+    write_json(root / "metrics/cells/base.json", ORIGINAL)
+    students = {f"low_data-direct-{seed}": ORIGINAL | {"judge": 0.75 / seed} for seed in (1, 2)}
+    mean = ORIGINAL | {"judge": 0.5625, "students": students}
+    write_json(root / "metrics/cells/low_data-direct.json", mean)
     return root
 
 
@@ -316,6 +318,10 @@ def test_students_are_asked_under_the_new_names_and_scored_under_the_old(
         assert done.exit_code == 0, (done.output, done.exception)
         found = json.loads(Path("metrics/robustness.json").read_text())
         assert found["judged_by"].startswith("rules judge")
+        assert found["seed"] == 1
+        # A cell's own score is the mean over its seeds; this one was the first seed's.
+        originals = {cell: one["original"]["judge"] for cell, one in found["cells"].items()}
+        assert originals == {"base": 1.0, "low_data-direct": 0.75}
         assert found["cells"].keys() == {"base", "low_data-direct"}
         (test,) = read_conversations(Path("data/split/test.parquet"))
         turns = [(test.id, index) for index, _ in test.turns()]

@@ -16,6 +16,7 @@ from tft.errors import InputError
 from tft.params import load_params
 from tft.report.charts import sweep_rows
 from tft.report.sweep import collect, experiments, made, queue, queued
+from tft.report.table import sweep_of
 
 RATE = "scenarios.noisy_labels.corruption_rate"
 SWEPT = {"noisy_labels": {RATE: [0.0, 0.5]}}
@@ -86,6 +87,10 @@ def test_doses_are_queued_run_gathered_and_drawn(project: Path) -> None:
         assert "noisy_labels 0.5 direct: judge 0.750" in done.output
         found = json.loads(Path("metrics/sweep.json").read_text())["noisy_labels"]
     assert (found["dose"], found["judged_by"]) == (RATE, "a judge")
+    assert (found["corpus"], found["student"]) == ("builtin", "tiny")
+    assert sweep_of({"noisy_labels": found}, "builtin", "tiny")
+    assert not sweep_of({"noisy_labels": found}, "sgd", "tiny")
+    assert not sweep_of({"noisy_labels": found}, "builtin", "qwen3-1.7b")
     drawn = sweep_rows(found["rows"], "judge")
     assert [(one["dose"], one["pipeline"], one["score"]) for one in drawn] == [
         (0.0, "direct", 1.0), (0.0, "tft", 1.0), (0.5, "direct", 0.75), (0.5, "tft", 0.875),

@@ -40,9 +40,11 @@ def test_an_interval_holds_its_mean_and_scores_that_can_be(
     one, _ = two_cells(drawn)
     mean, error, interval = estimate(one, "judge")
     assert mean == pytest.approx(sum(row["judge"] for row in one) / len(one))
-    if interval:
-        assert error
+    if interval and error:
         assert 0 <= interval[0] < mean < interval[1] <= 1
+    elif interval:
+        assert {row["judge"] for row in one} in ({0}, {1})
+        assert 0 <= interval[0] <= mean <= interval[1] <= 1
     else:
         assert not error  # one conversation, or all with the same mean
 
@@ -88,6 +90,18 @@ def test_the_bootstrap_finds_the_standard_error_that_can_be_calculated() -> None
     # All turns twice: as many conversations, so nothing is known better.
     twice = [*one, *(row | {"turn": row["turn"] + 100} for row in one)]
     assert estimate(twice, "judge") == estimate(one, "judge")
+
+
+def test_scores_that_are_all_0_or_all_1_are_bounded_by_the_number_of_conversations() -> None:
+    # Clopper and Pearson's: of a share p, 20 conversations show nothing with a probability of
+    # (1 - p) ** 20, which is 0.025 at p = 0.1684. How many turns each has changes nothing.
+    none = rows([(f"c{number % 20}", 0.0) for number in range(50)])
+    mean, _, interval = estimate(none, "judge")
+    assert (mean, interval) == (0, (0, pytest.approx(0.1684, abs=1e-4)))
+    every = [row | {"judge": 1.0} for row in none]
+    mean, _, interval = estimate(every, "judge")
+    assert (mean, interval) == (1, (pytest.approx(1 - 0.1684, abs=1e-4), 1))
+    assert estimate([row | {"judge": 0.5} for row in none], "judge").interval is None
 
 
 def test_one_conversation_has_no_interval() -> None:

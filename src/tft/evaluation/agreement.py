@@ -1,8 +1,9 @@
 """How far a judge agrees with another one, and what a rate of its verdicts is worth then."""
 
 from collections.abc import Sequence
-from math import sqrt
 from typing import Any, NamedTuple
+
+from scipy.stats import binomtest
 
 from tft.errors import InputError
 
@@ -88,17 +89,15 @@ def agreement(theirs: Sequence[bool], ours: Sequence[bool]) -> Agreement:
     )
 
 
-def wilson(hits: int, n: int, z: float = 1.959964) -> list[float] | None:
-    """Wilson's interval of a share, by default of 95 %; None: n is 0.
+def wilson(hits: int, n: int) -> list[float] | None:
+    """Wilson's 95 % interval of a share; None: n is 0.
 
     Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953.
     """
     if n == 0:
         return None
-    share, scale = hits / n, 1 + z**2 / n
-    middle = (share + z**2 / (2 * n)) / scale
-    half = z / scale * sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return [round(max(0.0, middle - half), DIGITS), round(min(1.0, middle + half), DIGITS)]
+    bounds = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    return [round(float(bound), DIGITS) for bound in bounds]
 
 
 def corrected(

@@ -60,10 +60,12 @@ def corrected_estimate(
     share = corrected(rate.mean, table.sensitivity, table.specificity)
     if share is None or judged_by != measured.judged_by:
         return None, None
-    if rate.interval is None or rate.standard_error is None:
+    if rate.interval is None:
         return share, None
     z = quantile(conversations)
-    turns = rate.mean * (1 - rate.mean) / rate.standard_error**2
+    turns = float(conversations)  # where all score 0 or all 1, as in `uncertainty.exact_interval`
+    if rate.standard_error:
+        turns = rate.mean * (1 - rate.mean) / rate.standard_error**2
     positive, variance = _moved(rate.mean * turns, turns, z**2)
     good, bad = table.both_good + table.only_theirs, table.both_bad + table.only_ours
     sensitivity, missed = _moved(table.both_good, good, 2)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
-from scipy.stats import bootstrap, t
+from scipy.stats import binomtest, bootstrap, t
 
 from tft.errors import InputError
 
@@ -29,7 +29,11 @@ SEED = 0  # of the resampling, so that equal scores have equal errors
 
 
 class Estimate(NamedTuple):
-    """A mean over turns. The interval is null where conversations do not differ, or only one is."""
+    """A mean over turns.
+
+    The interval is null where there is only one conversation, or all have the same mean other than
+    0 and 1.
+    """
 
     mean: float
     standard_error: float | None
@@ -55,8 +59,10 @@ def estimate(rows: Sequence[Row], key: str) -> Estimate:
     if len(turns) < 2:
         return Estimate(mean, None, None)
     error = float(standard_error(totals, turns))
+    if not _spreads(error):
+        return Estimate(mean, error, exact_interval(mean, len(turns)))
     low, high = mean_interval(mean, error, len(turns))
-    return Estimate(mean, error, (float(low), float(high)) if _spreads(error) else None)
+    return Estimate(mean, error, (float(low), float(high)))
 
 
 def compare(ours: Sequence[Row], theirs: Sequence[Row], key: str) -> Comparison:
@@ -109,6 +115,18 @@ def mean_interval(mean: ArrayLike, error: ArrayLike, conversations: int) -> tupl
     with np.errstate(divide="ignore", invalid="ignore"):
         reach = quantile(conversations) * np.asarray(error) / (mean * (1 - mean))
         return expit(logit(mean) - reach), expit(logit(mean) + reach)
+
+
+def exact_interval(mean: float, conversations: int) -> Interval | None:
+    """(low, high) where every turn scores 0, or every turn 1: Clopper and Pearson's; else null.
+
+    Nothing says then how far turns of one conversation err together, so that each conversation
+    counts as one: too wide rather than too narrow.
+    """
+    if mean not in (0, 1):
+        return None
+    bounds = binomtest(int(mean) * conversations, conversations).proportion_ci(LEVEL)
+    return float(bounds.low), float(bounds.high)
 
 
 def difference_interval(

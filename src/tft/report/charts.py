@@ -11,7 +11,7 @@ from typing import Any
 
 import altair as alt
 
-from tft.report.table import PUBLISHED, Comparison
+from tft.report.table import MEASURES, PUBLISHED, Comparison
 
 Rows = Sequence[Mapping[str, Any]]
 Layers = alt.LayerChart | alt.FacetChart  # as altair types `layer`
@@ -98,10 +98,6 @@ def delta(rows: Rows) -> Layers:
     zero = alt.Chart(_data([{"zero": 0}])).mark_rule(strokeDash=[4, 4]).encode(x="zero:Q")
     lines = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     return alt.layer(zero, lines, points).properties(width="container", height=18 * len(rows))
-
-
-MEASURES = {"judge": "judge", "service_call_exact": "service calls exact"}
-"""What robustness and sweeps draw, and how it is called."""
 
 
 def robustness_rows(

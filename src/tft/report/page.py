@@ -1,5 +1,6 @@
 """The page reports/index.html: one file that needs no network and no server."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,14 +14,20 @@ from tft.report import charts
 from tft.report.table import (
     CORRECTED,
     LABELS,
+    MEASURES,
     TEACHER,
     UNDER_OTHER_NAMES,
     Cells,
     Comparison,
+    Contamination,
     Robustness,
     Sheet,
+    Sweep,
+    about_baselines,
+    about_contamination,
     about_correction,
     about_intervals,
+    about_labels,
     about_p,
     about_robustness,
     about_seeds,
@@ -28,6 +35,8 @@ from tft.report.table import (
     cell_places,
     cells_sheet,
     comparison_sheet,
+    contamination_sheet,
+    of_student,
     robustness_sheets,
     title,
 )
@@ -59,11 +68,11 @@ Curation = Mapping[str, Mapping[str, Mapping[str, Any]]]
 class Run(NamedTuple):
     """What the stages before say: metrics by cell or by scenario, and the turns to browse.
 
-    `kinds` is {scenario: kind}, `losses` the rows of the loss curves by cell, `others` metrics of
-    stages for all scenarios that may have asked language models, `times` what `timing.read_times`
-    returns, `sweep` what `sweep.collect` says, empty where there was none, `turns` what
-    `turns.browser` returns. Of a cell with students from several `seeds`, the first's are the
-    turns, the loss and the breakdown.
+    `kinds` is {scenario: kind}, `labelled_by` who says what is right, `losses` the rows of the loss
+    curves by cell, `others` metrics of stages for all scenarios that may have asked language
+    models, `times` what `timing.read_times` returns, `sweep` what there is of this corpus and
+    student, `turns` what `turns.browser` returns. Of a cell with students from several `seeds`, the
+    first's are the turns, the loss and the breakdown.
     """
 
     corpus: str
@@ -71,15 +80,17 @@ class Run(NamedTuple):
     kinds: Mapping[str, str]
     pipelines: Sequence[str]
     seeds: Sequence[int]
+    labelled_by: str
     cells: Cells
     comparison: Comparison
     breakdown: Cells
     losses: Mapping[str, Sequence[Mapping[str, Any]]]
     curation: Curation
+    contamination: Contamination
     others: Sequence[Mapping[str, Any]]
     times: Mapping[str, Mapping[str, Any]]
     robustness: Robustness
-    sweep: Mapping[str, Mapping[str, Any]]
+    sweep: Sweep
     turns: Mapping[str, Any]
 
 
@@ -103,23 +114,30 @@ def render_page(run: Run) -> str:
     of_scenarios = [metrics for step in run.curation.values() for metrics in step.values()]
     return jinja.get_template("page.html").render(
         title=title(run.cells, run.corpus, run.student),
-        intervals=" ".join([about_intervals(run.kinds), *about_seeds(run.cells)]),
+        about=[
+            " ".join([about_intervals(run.kinds), *about_seeds(run.cells)]),
+            *about_labels(run.labelled_by),
+        ],
         about_correction=about_correction(run.cells),
-        about_p=about_p(len(scenarios)),
+        about_p=about_p(len(scenarios), run.cells),
+        about_baselines=about_baselines(run.cells),
         comparison=_linked_comparison(run) if both(run.pipelines) else None,
         cells=_linked_cells(run, places),
+        tools=_linked_tools(run, places),
         seeds=run.seeds,
         robustness=run.robustness and robustness_sheets(run.robustness, run.kinds, run.pipelines),
         about_robustness=run.robustness and about_robustness(run.robustness),
         under_other_names=UNDER_OTHER_NAMES,
         sweep=run.sweep,
-        measures=charts.MEASURES,
+        measures=MEASURES,
         places=places,
         labels=LABELS,
         first=next(cell for cell in places if cell not in LABELS),
         charts={name: chart.to_dict() for name, chart in _charts(run, places).items()},
         curation=_curation_sheet(run.curation, scenarios),
         reasons=_reasons(run.curation, scenarios),
+        about_contamination=about_contamination(run.contamination),
+        contamination=contamination_sheet(run.contamination, run.kinds),
         costs=list(_costs([*of_scenarios, *run.others])),
         times=_time_sheet(run.times),
         data={
@@ -156,11 +174,35 @@ def _linked_comparison(run: Run) -> LinkedSheet:
         for column, query in (
             ("TFT", {"pipeline": "tft"}),
             ("Direct", {"pipeline": "direct"}),
-            ("difference", {"verdicts": "differ"}),
+            ("difference", {"verdicts": "tft direct"}),
         ):
             queries[head.index(column)] = {"scenario": scenario, **query}
         linked.append(list(zip(row, queries, strict=True)))
     return head, linked
+
+
+def _linked_tools(run: Run, places: Mapping[str, dict[str, str]]) -> LinkedSheet:
+    """The judge's scores by the reference's tool, of service calls also the share of exact ones."""
+    conversations = [messages for _, messages in run.turns["conversations"]]
+    turns = Counter(conversations[place][index][0] for place, index in run.turns["turns"])
+    columns = [
+        (tool, score, name)
+        for tool in sorted(turns)
+        for score, name in (
+            ("judge", f"{tool} ({turns[tool]} turns), judge"),
+            *([] if tool == RESPOND else [("binary_tool_call", "exact")]),
+        )
+    ]
+    rows = []
+    for cell, place in places.items():
+        scores = of_student(run.cells[cell], f"{cell}-{run.seeds[0]}")["tools"]
+        row: list[tuple[str, Query]] = [(text, None) for text in place.values()]
+        for tool, score, _ in columns:
+            # None of a tool's turns may have a verdict.
+            text = f"{scores[tool][score]:.3f}" if tool in scores else ""
+            row.append((text, place | {"tool": tool}))
+        rows.append(row)
+    return ["scenario", "pipeline", *(name for _, _, name in columns)], rows
 
 
 def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
@@ -183,7 +225,7 @@ def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
         drawn["delta"] = charts.delta(charts.delta_rows(run.comparison, run.kinds))
     if run.times:
         drawn["times"] = charts.times(charts.time_rows(run.times))
-    for measure in charts.MEASURES:
+    for measure in MEASURES:
         if run.robustness:
             rows = charts.robustness_rows(places, run.robustness, measure)
             drawn[f"robustness-{measure}"] = charts.robustness(rows, names, measure)

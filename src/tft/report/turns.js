@@ -44,11 +44,17 @@ options("predicted", items.flatMap((item) => item.answers).filter((one) => one.s
   .map((one) => one.prediction[0]).sort());
 options("verdicts", trained.map((name) => `only ${name}`), (value) => `${value} good`);
 
+// A turn without a verdict is none that anybody disagrees on, as in the table.
+const disagree = (answers) =>
+  ["good", "bad"].every((verdict) => answers.some((one) => one.verdict === verdict));
+const compared = (answer) => ["tft", "direct"].includes(answer.cell.pipeline);
+
 function matching(item, filter) {
   const tool = item.reference[0];
   if (filter.scenario && item.scenario !== filter.scenario) return [];
   if (filter.tool === "service" ? tool === data.respond : filter.tool && tool !== filter.tool) return [];
-  if (filter.verdicts === "differ" && new Set(item.answers.map((one) => one.verdict)).size < 2) return [];
+  if (filter.verdicts === "differ" && !disagree(item.answers)) return [];
+  if (filter.verdicts === "tft direct" && !disagree(item.answers.filter(compared))) return [];
   if (filter.verdicts.startsWith("only ")) {
     const good = item.answers.filter((one) => one.verdict === "good").map((one) => one.cell.pipeline);
     if (`only ${good.join()}` !== filter.verdicts) return [];

@@ -60,6 +60,7 @@ def write_student_card(
     conversations: Sequence[Conversation],
     losses: Mapping[str, float],
     metrics: Mapping[str, Any],
+    labelled_by: str,
 ) -> None:
     """Write a fine-tuned student's README.md with the numbers of its own run.
 
@@ -72,6 +73,7 @@ def write_student_card(
         losses: {split: last loss in nats a target token}.
         metrics: of the cell, see `evaluation.summary`. With several training seeds the student is
             the first's, and so are the scores on its card.
+        labelled_by: who says what is right in the test conversations: the corpus or a machine.
     """
     scenario, pipeline = cell
     name = f"{scenario}-{pipeline}"
@@ -115,8 +117,14 @@ def write_student_card(
         _filled(
             f"On {metrics['n']} held-out turns, decoded greedily; judged by "
             f"{metrics['judged_by']}; {metrics['parse_failures']} answers held no call. Intervals "
-            "are over conversations, whose turns may err together; there is none where all score "
-            f"the same. {_correction(metrics)}The scores are defined in src/tft/evaluation." + among
+            "are over conversations, whose turns may err together; exact ones where all score 0 or "
+            f"all 1. {_correction(metrics)}The scores are defined in src/tft/evaluation."
+            + among
+            + (
+                f" The right calls were labelled by {labelled_by}; nobody checked them."
+                if labelled_by.startswith("machine")
+                else ""
+            )
         ),
         _table(
             ["score", "mean", "95 % interval"],
