@@ -29,13 +29,14 @@ TASK = Task(
 )
 
 # What Qwen3's own template does, in the smallest form: the history leaves the think block out, the
-# prompt of a turn opens with an empty one.
+# prompt of a turn opens with an empty one, where the switch for it is set.
 STOCK = (
     "{%- for m in messages %}<|im_start|>{{ m.role }}\n"
     "{% if m.tool_calls %}{% set call = m.tool_calls[0].function %}<tool_call>\n"
     '{"name": {{ call.name | tojson }}, "arguments": {{ call.arguments | tojson }}}\n'
     "</tool_call>{% else %}{{ m.content }}{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n\n</think>\n\n{% endif %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% if enable_thinking is false %}"
+    "<think>\n\n</think>\n\n{% endif %}{% endif %}"
 )
 
 
