@@ -34,5 +34,5 @@ def take_away(folder: Path, student: Profile, adapter: Path, talk: Tool | None) 
         before += before_template(talk)
         shutil.copy(Path(__file__).with_name(PARSER), folder)
     for part in ("adapter", "merged"):
-        template = folder / part / "chat_template.jinja"
+        template = folder / f"{part}/chat_template.jinja"
         write_text(template, before + template.read_text(encoding="utf-8"))
