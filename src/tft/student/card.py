@@ -165,7 +165,7 @@ def write_student_card(
         _filled(f"From the folder that holds `merged`, vLLM's server answers with {replies}:"),
         _shell(["python", *server_arguments(name, Path(), plain_text)]),
         _filled(
-            "There, in transformers, the student's answer is the text of a call, "
+            "In transformers, from that folder too, the student answers with the text of a call, "
             "`<tool_call>` and JSON:"
         ),
         IN_PYTHON,
