@@ -11,7 +11,6 @@ metrics/cells/CELL.json, where SEED is the first of `seeds`. Writes models/stude
 
 import csv
 import json
-import shutil
 from pathlib import Path
 
 import click
@@ -19,8 +18,7 @@ import click
 from tft.corpus.talk import TALK, without_talk
 from tft.params import load_params
 from tft.student.card import write_student_card
-from tft.student.checkpoint import merge
-from tft.student.plain_text import answer_in_plain_text
+from tft.student.takeaway import take_away
 from tft.tables import read_conversations
 from tft.task import read_task, write_task
 from tft.timing import timed
@@ -45,10 +43,8 @@ def main(scenario: str, pipeline: str) -> None:
     with (Path("reports/loss") / f"{student}.csv").open(encoding="utf-8", newline="") as file:
         losses = {row["split"]: float(row["loss"]) for row in csv.DictReader(file)}  # the last one
     adapter, output = Path("models/adapters") / student, Path("models/students") / cell
-    shutil.copytree(adapter, output / "adapter", dirs_exist_ok=True)
-    merge(params.students[params.student].base, adapter, output / "merged")
-    if task != trained:
-        answer_in_plain_text(output, TALK)
+    talk = TALK if task != trained else None
+    take_away(output, params.students[params.student], adapter, talk)
     write_task(output / "job_description.json", task)
     write_student_card(
         output,

@@ -1,6 +1,9 @@
 """The model card of a student: the numbers of its own run, as people and the Hub read them."""
 
 import json
+import re
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,9 @@ from tft.conversation import Conversation, Tool, assistant, user
 from tft.evaluation.correction import Measured, read_measured
 from tft.evaluation.summary import correct, summarize
 from tft.params import load_params
+from tft.serving import server_command
 from tft.student.card import write_student_card
+from tft.student.plain_text import PARSER
 from tft.task import RESPOND, Task
 
 MEASURED = read_measured(ROOT / "metrics/judge.json")
@@ -34,6 +39,7 @@ def metrics(judged_by: str, measured: Measured) -> dict[str, Any]:
 
 
 def card(
+<<<<<<< HEAD
     folder: Path, cell: dict[str, Any], corpus: str = "builtin", base: str = "models/base",
     labelled_by: str = "the corpus",
 ) -> ModelCard:  # fmt: skip
@@ -43,6 +49,18 @@ def card(
     write_student_card(
         folder, ("low_data", "tft"), params, TASK, TRAINING, losses, cell, labelled_by
     )
+=======
+    folder: Path,
+    cell: dict[str, Any],
+    corpus: str = "builtin",
+    base: str = "models/base",
+    task: Task = TASK,
+) -> ModelCard:
+    params, losses = load_params(ROOT / "params.yaml"), {"train": 1.5}
+    student = params.students[params.student].model_copy(update={"base": base})
+    params = params.model_copy(update={"corpus": corpus, "students": {params.student: student}})
+    write_student_card(folder, ("low_data", "tft"), params, task, TRAINING, losses, cell)
+>>>>>>> 27070d07ebe9a95bfdf79f8ae9fb2b7942b67d70
     return ModelCard((folder / "README.md").read_text(encoding="utf-8"))
 
 
@@ -101,3 +119,34 @@ def test_the_licence_of_sgd_is_on_what_was_made_from_it(
     made = card(tmp_path, metrics(MEASURED.judged_by, MEASURED), corpus, base)
     assert made.data.license == ("cc-by-sa-4.0" if of_sgd else None)
     assert ("Schema-Guided Dialogue" in made.text) is of_sgd
+
+
+@pytest.mark.parametrize("plain_text", [False, True])
+def test_the_command_on_the_card_is_the_one_that_serves(tmp_path: Path, plain_text: bool) -> None:
+    folder = tmp_path / "low_data-tft"
+    folder.mkdir()
+    task = TASK
+    if plain_text:
+        (folder / PARSER).touch()
+        task = replace(TASK, tools=())
+    made = card(folder, metrics("m", MEASURED), task=task)
+    (block,) = re.findall(r"```sh\n(.*?)```", made.text, re.DOTALL)
+    words = shlex.split(block.replace("\\\n", ""))
+    told = words[words.index("python") + 1 :]
+    run = server_command(folder, "127.0.0.1", 8000)
+    assert told == [word.removeprefix(f"{folder}/") for word in run[1 : run.index("--host")]]
+
+
+def test_a_base_on_the_hub_is_named_to_it_and_a_folder_is_not(tmp_path: Path) -> None:
+    cell = metrics("m", MEASURED)
+    assert card(tmp_path, cell, base="Qwen/Qwen3-1.7B").data.base_model == "Qwen/Qwen3-1.7B"
+    here = tmp_path / "base"
+    here.mkdir()
+    made = card(tmp_path, cell, base=str(here))
+    assert made.data.base_model is None
+    assert str(here) in made.text
+
+
+def test_the_merged_weights_have_the_card_too(tmp_path: Path) -> None:
+    made = card(tmp_path, metrics("m", MEASURED))
+    assert (tmp_path / "merged/README.md").read_text(encoding="utf-8") == made.content

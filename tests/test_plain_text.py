@@ -6,15 +6,18 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import logs
 import pytest
+<<<<<<< HEAD
 from conftest import ROOT, qwen3_template
+=======
+>>>>>>> 27070d07ebe9a95bfdf79f8ae9fb2b7942b67d70
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import calls, texts
+from test_takeaway import BASE, needs_base, taken_away, template
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from vllm_server import DEADLINE, serve
 
@@ -32,11 +35,9 @@ from tft.corpus.talk import TALK, with_talk, without_talk
 from tft.serving import server_command
 from tft.student.encode import encode_prompt
 from tft.student.parse import parse
-from tft.student.plain_text import answer_in_plain_text
 from tft.student.template import END_OF_TURN, load_tokenizer
 from tft.task import RESPOND, Task
 
-BASE = ROOT / "models" / "base"
 WEATHER = Tool(
     "GetWeather", "Get the weather of a city",
     {"type": "object", "properties": {"city": {"type": "string", "description": "The city"}},
@@ -54,9 +55,6 @@ TALK_OF_BERLIN = Conversation(
 needs_vllm = pytest.mark.skipif(
     importlib.util.find_spec("vllm") is None, reason="vLLM is not installed"
 )
-needs_base = pytest.mark.skipif(
-    not (BASE / "model.safetensors").exists(), reason="no model in models/base"
-)
 
 
 def test_a_task_gets_the_tool_and_loses_it_again() -> None:
@@ -65,20 +63,6 @@ def test_a_task_gets_the_tool_and_loses_it_again() -> None:
     own_tool = Tool(RESPOND, "Talk.", {"type": "object", "properties": {"text": {}}})
     declared = replace(OWN, tools=(own_tool, WEATHER))
     assert without_talk(with_talk(declared)) == declared
-
-
-def packaged(folder: Path, template: str | None = None) -> Path:
-    """A student's folder as the stage package writes it, with the base for its weights."""
-    for name in ("adapter", "merged"):
-        (folder / name).mkdir(parents=True)
-        for file in BASE.iterdir():
-            (folder / name / file.name).symlink_to(file)
-        (folder / name / "chat_template.jinja").unlink()
-        tokenizer = load_tokenizer(str(BASE), "unified")
-        tokenizer.chat_template = template or tokenizer.chat_template
-        (folder / name / "chat_template.jinja").write_text(tokenizer.chat_template)
-    answer_in_plain_text(folder, TALK)
-    return folder
 
 
 def as_logged(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -92,10 +76,11 @@ def as_logged(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 # --- what is sent to the student ---------------------------------------------------------------
-@pytest.fixture(scope="module", params=["unified", "stock"])
+@pytest.fixture(scope="module", params=["unified", "stock", "qwen3"])
 def tokenizers(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase]:
+<<<<<<< HEAD
     """(as trained with, as packaged); `stock`: with the template that Qwen3 ships."""
     if not (BASE / "tokenizer.json").exists():
         pytest.skip("no tokenizer in models/base; git has it")
@@ -103,6 +88,13 @@ def tokenizers(
     if request.param == "stock":
         trained.chat_template = qwen3_template()
     folder = packaged(tmp_path_factory.mktemp("student"), trained.chat_template)
+=======
+    """(as trained with, as packaged); `qwen3`: with the template that Qwen3 ships."""
+    if not (BASE / "model.safetensors").exists():
+        pytest.skip("no model in models/base; `make pretrain` makes it")
+    folder = tmp_path_factory.mktemp(request.param) / "own-tft"
+    trained = taken_away(folder, template(request.param), TALK)
+>>>>>>> 27070d07ebe9a95bfdf79f8ae9fb2b7942b67d70
     return trained, AutoTokenizer.from_pretrained(folder / "merged")
 
 
@@ -118,7 +110,6 @@ def test_plain_text_is_rendered_as_the_calls_that_were_trained_on(
             [{"role": "system", "content": OWN.description}, *as_logged(messages[:turn])],
             tools=OWN.tools_openai(),
             add_generation_prompt=True,
-            enable_thinking=False,
             return_dict=True,
         )
         assert rendered["input_ids"] == encode_prompt(trained, with_talk(OWN), one, turn)
@@ -240,15 +231,17 @@ def test_a_stream_that_breaks_off_is_text_without_a_call() -> None:
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """An OpenAI client of a packaged student that answers in plain text, started as `make serve`.
 
-    The base stands in for the student: it knows how to look up the weather.
+    Its adapter changes nothing: the base knows how to look up the weather.
     """
     from openai import OpenAI
 
-    folder = packaged(tmp_path_factory.mktemp("students") / "own-tft")
+    folder = tmp_path_factory.mktemp("students") / "own-tft"
+    taken_away(folder, None, TALK)
     command = server_command(folder, "", 0)
     options = command[command.index("--model") : command.index("--host")]
     # Without the prefix cache, equal prompts are computed equally, to the last bit.
     options += "--dtype bfloat16 --max-model-len 4096 --no-enable-prefix-caching".split()
+    options += ["--trust-request-chat-template"]  # to ask with those of other students
     with serve(tmp_path_factory.mktemp("server") / "log", [*options, "--enforce-eager"]) as url:
         yield OpenAI(base_url=url, api_key="none", timeout=DEADLINE)
 
@@ -309,3 +302,17 @@ def test_a_client_that_declares_the_tool_gets_calls(client: Any) -> None:
     (call,) = reply.choices[0].message.tool_calls
     assert call.function.name == RESPOND
     assert json.loads(call.function.arguments) == {"message": text}
+
+
+@pytest.mark.vllm
+@needs_vllm
+@needs_base
+def test_the_server_renders_a_student_s_own_template_as_trained(
+    client: Any, tokenizers: tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase]
+) -> None:
+    trained, shipped = tokenizers
+    asked = {"return_token_ids": True, "chat_template": shipped.chat_template}
+    for turn, _ in TALK_OF_BERLIN.turns():
+        reply = ask(client, TALK_OF_BERLIN.messages[:turn], extra_body=asked)
+        expected = encode_prompt(trained, with_talk(OWN), TALK_OF_BERLIN, turn)
+        assert reply.prompt_token_ids == expected

@@ -38,9 +38,18 @@ def server() -> Iterator[Server]:
 
 
 def call(name: str, **arguments: Any) -> Action:
-    function = {"name": name, "arguments": json.dumps(arguments)}
-    tool_call = {"id": "call_1", "type": "function", "function": function}
-    return answer("", tool_calls=[tool_call])
+    return calls((name, json.dumps(arguments)))
+
+
+def calls(*functions: tuple[str, str], text: str = "") -> Action:
+    """A reply with these (name, arguments), whatever they are."""
+    return answer(
+        text,
+        tool_calls=[
+            {"id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments}}
+            for name, arguments in functions
+        ],
+    )
 
 
 def run(*arguments: str, typed: str = "") -> Any:
@@ -114,12 +123,74 @@ def test_a_student_that_only_calls_is_stopped_and_the_user_goes_on(
     assert len(server.sent) == 8
 
 
-def test_text_and_undeclared_calls_are_shown_for_what_they_are(root: Path, server: Server) -> None:
+def test_text_without_a_call_is_shown_for_what_it_is(root: Path, server: Server) -> None:
     server.script["One."] = [answer("Just words.")]
-    server.script["Two."] = [call("SinkBoat")]
+    server.script["Two."] = [answer("More words.")]
     result = run("chat", "noisy_labels-tft", "--url", server.url, typed="One.\n\nTwo.\n")
+    assert result.exit_code == 0, result.output
     assert "agent> (no call) Just words." in result.output
-    assert "agent> (undeclared function SinkBoat: {})" in result.output
+    assert server.sent[1]["messages"][2]["content"] == "Just words."
+
+
+@pytest.mark.parametrize(
+    ("reply", "flaw"),
+    [
+        (call("SinkBoat"), "undeclared tool: SinkBoat"),
+        (call("RentBoat", pier="A", oars=2), "against the schema: RentBoat: Additional properties"),
+        (call("RentBoat"), "against the schema: RentBoat: 'pier' is a required property"),
+        (call("RentBoat", pier=3), "against the schema: RentBoat: 3 is not of type 'string'"),
+        (calls(("RentBoat", '["A"]')), "arguments of 'RentBoat' must be a JSON object"),
+        (calls(("RentBoat", '{"pier": ')), "arguments of 'RentBoat' are not JSON"),
+        (calls(*[("RentBoat", '{"pier": "A"}')] * 2), "more than one call"),
+        (calls(("RentBoat", '{"pier": "A"}'), text="Hm."), "text beside it: 'Hm.'"),
+        (call(RESPOND, text="Hm."), f"against the schema: {RESPOND}: Additional properties"),
+    ],
+)
+def test_a_flawed_call_is_shown_and_the_user_goes_on(
+    root: Path, server: Server, reply: Action, flaw: str
+) -> None:
+    rent = TASK.tools[1]
+    strict = replace(rent, parameters=rent.parameters | {"required": ["pier"]})
+    task = replace(TASK, tools=(TASK.tools[0], strict))
+    write_task(root / "models/students/noisy_labels-tft/job_description.json", task)
+    (root / "boats.py").write_text("def RentBoat(pier):\n    raise AssertionError('called')")
+    server.script["One."] = [reply]
+    server.script["Two."] = [call(RESPOND, message="Fine.")]
+    result = run(
+        "chat", "noisy_labels-tft", "--url", server.url, "--functions", "boats.py",
+        typed="One.\nTwo.\n",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "agent> (not called: " in result.output
+    assert flaw in result.output
+    assert "agent> Fine." in result.output
+    assert [one["role"] for one in server.sent[1]["messages"]] == ["system", "user", "user"]
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ("raise KeyError('no such pier')", "KeyError: 'no such pier'"),
+        ("return {1, 2}", "TypeError: Object of type set is not JSON serializable"),
+        ("return float('nan')", "ValueError: Out of range float values are not JSON compliant"),
+    ],
+)
+def test_a_functions_error_is_shown_and_sent_back(
+    root: Path, server: Server, body: str, error: str
+) -> None:
+    (root / "boats.py").write_text(f"def RentBoat(pier):\n    {body}")
+    server.script["A boat, please."] = [call("RentBoat", pier="A")]
+    server.default = call(RESPOND, message="Sorry.")
+    result = run(
+        "chat", "noisy_labels-tft", "--url", server.url, "--functions", "boats.py",
+        typed="A boat, please.\n",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert error in result.output
+    assert "agent> Sorry." in result.output
+    sent = server.sent[1]["messages"][-1]
+    assert sent["role"] == "user"
+    assert json.loads(sent["content"])["error"].startswith(error)
 
 
 def test_plain_text_is_an_answer_where_the_task_has_no_tool_that_talks(

@@ -30,13 +30,15 @@ TASK = Task(
 )
 
 # A template of which no turn is on the trunk: the history leaves the think block out, the prompt of
-# a turn opens with an empty one. Qwen3's own keeps the block of the answer to the last question.
+# a turn opens with an empty one where the switch for it is set. Qwen3's own keeps the block of the
+# answer to the last question.
 STOCK = (
     "{%- for m in messages %}<|im_start|>{{ m.role }}\n"
     "{% if m.tool_calls %}{% set call = m.tool_calls[0].function %}<tool_call>\n"
     '{"name": {{ call.name | tojson }}, "arguments": {{ call.arguments | tojson }}}\n'
     "</tool_call>{% else %}{{ m.content }}{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n\n</think>\n\n{% endif %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% if enable_thinking is false %}"
+    "<think>\n\n</think>\n\n{% endif %}{% endif %}"
 )
 
 

