@@ -39,28 +39,19 @@ def metrics(judged_by: str, measured: Measured) -> dict[str, Any]:
 
 
 def card(
-<<<<<<< HEAD
-    folder: Path, cell: dict[str, Any], corpus: str = "builtin", base: str = "models/base",
-    labelled_by: str = "the corpus",
-) -> ModelCard:  # fmt: skip
-    params, losses = load_params(ROOT / "params.yaml"), {"train": 1.5}
-    student = params.students[params.student].model_copy(update={"base": base})
-    params = params.model_copy(update={"corpus": corpus, "students": {params.student: student}})
-    write_student_card(
-        folder, ("low_data", "tft"), params, TASK, TRAINING, losses, cell, labelled_by
-    )
-=======
     folder: Path,
     cell: dict[str, Any],
     corpus: str = "builtin",
     base: str = "models/base",
     task: Task = TASK,
+    labelled_by: str = "the corpus",
 ) -> ModelCard:
     params, losses = load_params(ROOT / "params.yaml"), {"train": 1.5}
     student = params.students[params.student].model_copy(update={"base": base})
     params = params.model_copy(update={"corpus": corpus, "students": {params.student: student}})
-    write_student_card(folder, ("low_data", "tft"), params, task, TRAINING, losses, cell)
->>>>>>> 27070d07ebe9a95bfdf79f8ae9fb2b7942b67d70
+    write_student_card(
+        folder, ("low_data", "tft"), params, task, TRAINING, losses, cell, labelled_by
+    )
     return ModelCard((folder / "README.md").read_text(encoding="utf-8"))
 
 

@@ -10,10 +10,6 @@ from typing import Any
 
 import logs
 import pytest
-<<<<<<< HEAD
-from conftest import ROOT, qwen3_template
-=======
->>>>>>> 27070d07ebe9a95bfdf79f8ae9fb2b7942b67d70
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import calls, texts
@@ -80,21 +76,11 @@ def as_logged(messages: Sequence[Message]) -> list[dict[str, Any]]:
 def tokenizers(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase]:
-<<<<<<< HEAD
-    """(as trained with, as packaged); `stock`: with the template that Qwen3 ships."""
-    if not (BASE / "tokenizer.json").exists():
-        pytest.skip("no tokenizer in models/base; git has it")
-    trained = load_tokenizer(str(BASE), "unified")
-    if request.param == "stock":
-        trained.chat_template = qwen3_template()
-    folder = packaged(tmp_path_factory.mktemp("student"), trained.chat_template)
-=======
     """(as trained with, as packaged); `qwen3`: with the template that Qwen3 ships."""
     if not (BASE / "model.safetensors").exists():
         pytest.skip("no model in models/base; `make pretrain` makes it")
     folder = tmp_path_factory.mktemp(request.param) / "own-tft"
     trained = taken_away(folder, template(request.param), TALK)
->>>>>>> 27070d07ebe9a95bfdf79f8ae9fb2b7942b67d70
     return trained, AutoTokenizer.from_pretrained(folder / "merged")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, qwen3_template
 from peft import PeftModel
 from test_card import MEASURED, card, metrics
 from test_student import STOCK, TASK, boats
@@ -32,8 +32,7 @@ needs_base = pytest.mark.skipif(
 def template(name: str) -> str | None:
     """The chat template of a base; None: the student gets `unified`."""
     if name == "qwen3":
-        trl = pytest.importorskip("trl.chat_template_utils", reason="Qwen3's template: extra bench")
-        return trl.qwen3_chat_template
+        return qwen3_template()
     return STOCK if name == "stock" else None
 
 

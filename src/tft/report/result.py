@@ -62,8 +62,8 @@ def keep_result(name: str, root: Path) -> Path:
     if stale := _stale_stages(root):
         raise InputError(f"out of date: {', '.join(stale)}; `make run` first")
     stamp = provenance(root)
-    sweep = read_metrics(root / "metrics" / "sweep.json", "sweep")
-    sweep = sweep_of(sweep, params.corpus, params.student)
+    swept = read_metrics(root / "metrics" / "sweep.json", "sweep")
+    sweep = sweep_of(swept, params.corpus, params.student)
 
     target = root / "results" / name
     beside = target.with_name(f".{name}.{os.getpid()}")
