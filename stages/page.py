@@ -53,7 +53,6 @@ def main() -> None:
             training = read_conversations(Path("data") / folder / "train.parquet")
             cells[cell] = Cell(answers, folder, training)
             losses[cell] = read_loss(Path("reports/loss") / f"{shown[cell]}.csv")
-    references = read_metrics(Path("metrics/references.json"), "references")
     robustness = read_metrics(Path("metrics/robustness.json"), "robustness")
     run = Run(
         corpus=params.corpus,
@@ -76,7 +75,7 @@ def main() -> None:
             for step in STEPS
         },
         others=[
-            *(references.get(role, {}) for role in ("filter", "relabel")),
+            read_metrics(Path("metrics/references.json"), "references"),
             read_metrics(Path("metrics/teacher.json"), "teacher"),
             read_metrics(Path("metrics/verdicts.json"), "judge"),
             robustness,
