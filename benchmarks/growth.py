@@ -28,8 +28,9 @@ from measure import (
     train_packed,
 )
 
+from tft.engine import start_vllm
 from tft.student.encode import encode
-from tft.student.predict import prompts, start_engine
+from tft.student.predict import engine_options, prompts
 from tft.tables import atomic_path, read_conversations
 
 rcParams["svg.hashsalt"] = "tft"  # equal numbers give equal bytes
@@ -91,7 +92,8 @@ def main(train_sizes: str, predict_sizes: str, repeats: int, path: Path) -> None
         sizes = [int(size) for size in predict_sizes.split(",")]
         assert max(sizes) <= len(asked), f"S1 has {len(asked)} turns"
         longest = max(len(prompt.ids) for prompt in asked[: max(sizes)])
-        engine = start_engine(student, longest, params.predict)
+        options = engine_options(student, longest, params.predict)
+        engine = start_vllm(student.base, "install it: it is what is measured", **options)
 
         def run(size: int) -> float:
             return seconds(

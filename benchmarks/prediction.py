@@ -26,9 +26,10 @@ from measure import ask_afresh, interleaved, ratio, seconds, setting, show, spre
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from tft.engine import start_vllm
 from tft.params import Student
 from tft.student.parse import parse
-from tft.student.predict import Answer, Prompt, by_transformers, prompts, start_engine
+from tft.student.predict import Answer, Prompt, by_transformers, engine_options, prompts
 from tft.student.template import END_OF_TURN
 from tft.tables import read_conversations
 
@@ -163,9 +164,9 @@ def main(
     engines, starts, answers = {}, {}, {}
 
     def start(name: str, prefix_cache: bool) -> None:
-        engines[name] = start_engine(
-            student, longest, params.predict, enable_prefix_caching=prefix_cache
-        )
+        options = engine_options(student, longest, params.predict)
+        options["enable_prefix_caching"] = prefix_cache
+        engines[name] = start_vllm(student.base, "install it: it is what is measured", **options)
 
     def run_engine(name: str) -> float:
         return seconds(

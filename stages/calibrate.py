@@ -17,7 +17,7 @@ from tft.errors import InputError
 from tft.evaluation.judge import judges_agreement
 from tft.evaluation.judged import JUDGED_FILE, calibrate, parse_judged
 from tft.params import environment, load_params
-from tft.roles import judge_for
+from tft.roles import judge_for, language_models
 from tft.tables import write_json
 from tft.task import parse_task
 from tft.timing import timed
@@ -28,7 +28,8 @@ from tft.timing import timed
 def main(show: bool) -> None:
     """See the module's docstring."""
     params = load_params()
-    judge, judged_by, usage = judge_for(params, "calibrate")
+    models = language_models(params)
+    judge, judged_by = judge_for(params, models, "calibrate")
     archive = environment("TFT_PUBLISHED", params.published.archive)
     rows, task = [], None
 
@@ -56,7 +57,7 @@ def main(show: bool) -> None:
             **summary.pop("all"),
             **summary,
             "judges": judges_agreement(verdicts),
-            **usage(),
+            **models.usage(),
         },
     )
     print(f"{judged_by} against {len(rows)} published verdicts")

@@ -14,7 +14,7 @@ import click
 from tft.curated import kept_by
 from tft.errors import InputError
 from tft.params import load_params
-from tft.roles import relevance_for
+from tft.roles import language_models, relevance_for
 from tft.tables import (
     RELEVANCE,
     read_conversations,
@@ -34,7 +34,8 @@ def main(scenario: str) -> None:
     params.scenario(scenario)
     least = params.filter.thresholds[scenario]
     traces = read_conversations(Path("data/direct") / scenario / "train.parquet")
-    score_relevance, usage = relevance_for(params, f"filter@{scenario}")
+    models = language_models(params)
+    score_relevance = relevance_for(params, models, f"filter@{scenario}")
     scores = score_relevance(traces, read_task(Path("data/split/task.json")))
     kept = kept_by(scores, least)
     folder = Path("data/filtered") / scenario
@@ -54,7 +55,7 @@ def main(scenario: str) -> None:
         "traces": len(traces),
         "kept": len(kept),
         "rejected": len(traces) - len(kept),
-        **usage(),
+        **models.usage(),
     }
     write_json(Path("metrics/filter") / f"{scenario}.json", summary)
     print(f"{scenario}: {len(kept)} of {len(traces)} traces kept")

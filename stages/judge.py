@@ -15,7 +15,7 @@ from tft.errors import InputError
 from tft.evaluation.judge import judges_agreement
 from tft.evaluation.verdicts import count_verdicts, verdict_rows
 from tft.params import load_params
-from tft.roles import judge_for
+from tft.roles import judge_for, language_models
 from tft.tables import VERDICTS, read_conversations, read_turns, write_json, write_rows
 from tft.task import read_task
 from tft.timing import timed
@@ -25,7 +25,8 @@ from tft.timing import timed
 def main() -> None:
     """See the module's docstring."""
     params = load_params()
-    judge, judged_by, usage = judge_for(params, "judge")
+    models = language_models(params)
+    judge, judged_by = judge_for(params, models, "judge")
     test = read_conversations(Path("data/split/test.parquet"))
     task = read_task(Path("data/split/task.json"))
     predictions = sorted(Path("data/predictions").glob("*.parquet"))
@@ -45,7 +46,7 @@ def main() -> None:
         listed = ", ".join(f"{reason} {bad[reason]}" for reason in often)
         print(f"{path.stem}: {len(turns)} turns, {sum(bad.values())} bad ({listed or 'none'})")
     summary = {"judged_by": judged_by, "judges": judges_agreement(everything), "cells": cells}
-    write_json(Path("metrics/verdicts.json"), summary | usage())
+    write_json(Path("metrics/verdicts.json"), summary | models.usage())
 
 
 if __name__ == "__main__":

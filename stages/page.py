@@ -85,7 +85,7 @@ def main() -> None:
             for pipeline in params.pipelines
         },
         others=[
-            *(references.get(role, {}) for role in ("filter", "relabel")),
+            references,
             read_metrics(Path("metrics/teacher.json"), "teacher"),
             read_metrics(Path("metrics/verdicts.json"), "judge"),
             robustness,

@@ -17,7 +17,7 @@ import click
 from tft.curated import decision_rows, kept_by, relabelled_traces
 from tft.errors import InputError
 from tft.params import load_params
-from tft.roles import labels_are_given, relabel_for, relevance_for
+from tft.roles import labels_are_given, language_models, relabel_for, relevance_for
 from tft.tables import (
     DECISIONS,
     RELEVANCE,
@@ -39,8 +39,9 @@ def main() -> None:
     if not labels_are_given(held_out, params):
         task = read_task(Path("data/split/task.json"))
         (scenario,) = params.run
-        score_relevance, filter_usage = relevance_for(params, "references")
-        relabel, relabel_usage = relabel_for(params, "references")
+        models = language_models(params)
+        score_relevance = relevance_for(params, models, "references")
+        relabel = relabel_for(params, models, "references")
         relevance = score_relevance(held_out, task)
         kept = kept_by(relevance, params.filter.thresholds[scenario])
         fitting = [one for one in held_out if one.id in kept]
@@ -56,8 +57,7 @@ def main() -> None:
             "labelled_by": machine,
             "rejected_by_filter": len(held_out) - len(fitting),
             "rejected_by_relabel": len(fitting) - len(test),
-            "filter": filter_usage(),
-            "relabel": relabel_usage(),
+            **models.usage(),
         }
     folder = Path("data/references")
     write_rows(folder / "scores.parquet", RELEVANCE, scores)

@@ -15,7 +15,7 @@ import click
 from tft.curated import decision_rows, disputed, relabelled_traces
 from tft.errors import InputError
 from tft.params import load_params
-from tft.roles import relabel_for
+from tft.roles import language_models, relabel_for
 from tft.tables import (
     DECISIONS,
     read_conversations,
@@ -34,7 +34,8 @@ def main(scenario: str) -> None:
     params = load_params()
     params.scenario(scenario)
     traces = read_conversations(Path("data/filtered") / scenario / "train.parquet")
-    relabel, usage = relabel_for(params, f"relabel@{scenario}")
+    models = language_models(params)
+    relabel = relabel_for(params, models, f"relabel@{scenario}")
     results = relabel(traces, read_task(Path("data/split/task.json")))
     folder = Path("data/relabeled") / scenario
     rows = decision_rows(traces, results)
@@ -54,7 +55,7 @@ def main(scenario: str) -> None:
         "turns": len(rows),
         "disputed": sum(disputed(one.votes) for result in results for one in result.decisions),
         "decisions": dict(sorted(counted.items())),
-        **usage(),
+        **models.usage(),
     }
     write_json(Path("metrics/relabel") / f"{scenario}.json", summary)
     print(f"{scenario}: {len(kept)} of {len(traces)} traces relabelled, {len(rows)} turns decided")

@@ -22,7 +22,7 @@ from tft.evaluation.robustness import robustness
 from tft.evaluation.tool_calls import score
 from tft.params import environment, load_params
 from tft.report.table import both, of_student, read_metrics
-from tft.roles import judge_for
+from tft.roles import judge_for, language_models
 from tft.student.predict import adapters_of, predict, prompts
 from tft.student.template import load_tokenizer
 from tft.tables import (
@@ -73,7 +73,8 @@ def main() -> None:
     cache = Path(environment("TFT_CACHE", ".cache")) / "predictions"
     answers = predict(student, tokenizer, asked, adapters, params.predict, cache)
 
-    judge, judged_by, usage = judge_for(params, "robustness")
+    models = language_models(params)
+    judge, judged_by = judge_for(params, models, "robustness")
     scores = {cell: {} for cell in adapters}
     for cell, rows in answers.items():
         for rewording in rewordings:
@@ -95,7 +96,7 @@ def main() -> None:
         originals[cell] = of_student(metrics, f"{cell}-{seed}")  # a cell's own are means over seeds
     compared = list(params.scenarios) if both(params.pipelines) else []
     summary = robustness(originals, scores, compared)
-    write_json(METRICS, {"judged_by": judged_by, "seed": seed, **summary, **usage()})
+    write_json(METRICS, {"judged_by": judged_by, "seed": seed, **summary, **models.usage()})
     for cell, one in summary["cells"].items():
         before, after = one["original"]["judge"], one["reworded"]["judge"]
         print(f"{cell}: judge {before:.3f}, under other names {after:.3f}")

@@ -24,7 +24,7 @@ from tft.curation.rounds import VALID, generate_valid
 from tft.curation.validate import copies_of
 from tft.errors import InputError
 from tft.params import load_params
-from tft.roles import synthesizer_for
+from tft.roles import language_models, synthesizer_for
 from tft.tables import (
     DRAFTS,
     message_rows,
@@ -52,8 +52,8 @@ def main(scenario: str) -> None:
         params.seed,
     )
     name = f"synthesize@{scenario}"
-    synthesize, usage = synthesizer_for(params, name)
-    generate = synthesize(seeds, context, task)
+    models = language_models(params)
+    generate = synthesizer_for(params, models, name)(seeds, context, task)
     results = generate_valid(generate, seeds, context, task, settings, params.seed, name)
     kept = [one for draft, reason in results if reason == VALID and (one := draft.conversation)]
 
@@ -85,7 +85,7 @@ def main(scenario: str) -> None:
         "yield": round(len(kept) / len(results), 6),
         "reasons": dict(sorted(counted.items())),
         "messages_per_conversation": round(sum(len(one.messages) for one in kept) / len(kept), 2),
-        **usage(),
+        **models.usage(),
     }
     write_json(Path("metrics/synthesize") / f"{scenario}.json", summary)
     print(f"{scenario}: {len(kept)} of {len(results)} generated conversations are valid")

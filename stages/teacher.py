@@ -19,7 +19,7 @@ from tft.errors import InputError
 from tft.evaluation.uncertainty import estimate
 from tft.evaluation.verdicts import count_verdicts, verdict_rows
 from tft.params import load_params
-from tft.roles import judge_for, teacher_for
+from tft.roles import judge_for, language_models, teacher_for
 from tft.tables import (
     PREDICTIONS,
     VERDICTS,
@@ -37,7 +37,8 @@ def main() -> None:
     """See the module's docstring."""
     params = load_params()
     folder, summary_path = Path("data/teacher"), Path("metrics/teacher.json")
-    answer, usage = teacher_for(params, "teacher")
+    models = language_models(params)
+    answer = teacher_for(params, models, "teacher")
     if answer is None:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(summary_path, {"role": params.teacher.role})
@@ -48,8 +49,9 @@ def main() -> None:
     answers = folder / "teacher.parquet"
     write_rows(answers, PREDICTIONS, answer(test, task))
     turns = read_turns(answers, test)
-    # What this judge is asked the stage judge asks again, and counts among its costs.
-    judge, judged_by, _ = judge_for(params, "teacher, judge")
+    # Not what the judge is asked: the stage judge asks it again, and counts it among its costs.
+    usage = models.usage()
+    judge, judged_by = judge_for(params, models, "teacher, judge")
     verdicts = judge(turns, task)
     rows = verdict_rows(turns, verdicts, judged_by)
     write_rows(folder / "verdicts" / "teacher.parquet", VERDICTS, rows)
@@ -64,7 +66,7 @@ def main() -> None:
         "judge": round(score.mean, 6),
         "interval": score.interval and [round(bound, 6) for bound in score.interval],
         **count_verdicts(verdicts),
-        **usage(),
+        **usage,
     }
     write_json(summary_path, summary)
     print(f"teacher {params.teacher.model}: judge {score.mean:.3f} on {len(judged)} turns")

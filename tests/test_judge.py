@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tft.conversation import Message, ParseError, Tool, ToolCall, Turn, assistant, user
 from tft.evaluation.judged import calibrate, read_judged
 from tft.params import load_params
-from tft.roles import judge_for
+from tft.roles import judge_for, language_models
 from tft.rules.facts import find_dates, find_numbers, find_times, number, similar, words
 from tft.rules.judge import judge
 from tft.task import RESPOND, Task, read_task
@@ -427,7 +427,8 @@ def test_messages_of_other_conversations_are_mostly_bad(real_messages):
 
 def test_the_shipped_calibration_is_of_the_judge_that_params_name(published_folder):
     found = json.loads((ROOT / "metrics/judge.json").read_text())
-    judge_now, judged_by, _ = judge_for(load_params(ROOT / "params.yaml"), "test")
+    params = load_params(ROOT / "params.yaml")
+    judge_now, judged_by = judge_for(params, language_models(params), "test")
     assert found["judged_by"] == judged_by, "run `make calibrate`"
     judged = sorted((published_folder / "judged").iterdir())
     rows = [row for path in judged for row in read_judged(path)]

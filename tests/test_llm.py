@@ -32,13 +32,14 @@ from llm_server import (
     trickle,
 )
 
+from tft.engine import fingerprint, stop_engine
 from tft.errors import InputError
 from tft.llm import connect
 from tft.llm.cache import cache_key
 from tft.llm.chat import Refusal, Reply, Request, flaw
 from tft.llm.ledger import prompt_bound
-from tft.llm.vllm_batch import ask_vllm, stop_engine
-from tft.params import Llm, LlmModel
+from tft.llm.vllm_batch import ask_vllm
+from tft.params import Llm, LlmModel, load_params
 
 SECRET = "sk-secret-123"
 SCHEMA = {"type": "object", "properties": {"good": {"type": "boolean"}}, "required": ["good"]}
@@ -461,10 +462,10 @@ def test_the_key_is_nowhere_but_in_the_header(
 def test_a_cache_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "answers.sqlite").write_text("this is no database, but long enough to be one" * 30)
     with pytest.raises(InputError, match=r"answers\.sqlite: .*TFT_CACHE"):
-        connect(llm("http://127.0.0.1:9/v1"), tmp_path)
+        connect(llm("http://127.0.0.1:9/v1"), tmp_path)(requests(1), "s")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="TFT_CACHE"):
-        connect(llm("http://127.0.0.1:9/v1"), tmp_path / "file" / "folder")
+        connect(llm("http://127.0.0.1:9/v1"), tmp_path / "file" / "folder")(requests(1), "s")
 
 
 # --- in this process ----------------------------------------------------------------------------
@@ -534,24 +535,76 @@ def test_a_batch_is_settled_before_the_next_is_asked() -> None:
     assert texts(list(outcomes.values())) == ["a", "b"]
 
 
-@pytest.mark.usefixtures("vllm_types")
-def test_one_engine_at_a_time_is_kept_for_as_long_as_its_model_is_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    events = []
+@pytest.fixture
+def engines(vllm_types: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which engines start and stop, by the names of their models' folders."""
+    events: list[str] = []
 
-    def start(model: LlmModel) -> Engine:
-        events.append(f"start {model.model}")
-        return Engine(["a"] * 9)
+    class Llm(Engine):
+        def __init__(self, model: str, **_: Any) -> None:
+            super().__init__(["a"] * 9)
+            events.append(f"start {Path(model).name}")
+            core = SimpleNamespace(shutdown=lambda: events.append(f"stop {Path(model).name}"))
+            self.llm_engine = SimpleNamespace(engine_core=core)
 
-    monkeypatch.setattr("tft.llm.vllm_batch.start_engine", start)
-    monkeypatch.setattr("tft.llm.vllm_batch.stop_engine", lambda _: events.append("stop"))
-    models = {name: LlmModel(backend="vllm", model=name, requests_at_once=9) for name in "ab"}
-    chat = connect(Llm(models=models, attempts=1, timeout_seconds=1, budget=1), tmp_path)
+        def generate(self, prompts: list[Any], *_: Any, lora_request: int, **__: Any) -> list[Any]:
+            part = SimpleNamespace(token_ids=[lora_request], finish_reason="stop")
+            return [SimpleNamespace(outputs=[part]) for _ in prompts]
+
+    monkeypatch.setattr(sys.modules["vllm"], "LLM", Llm, raising=False)
+    monkeypatch.setattr("tft.engine._running", [])
+    return events
+
+
+def folder_of(path: Path, weights: bytes = b"w") -> str:
+    path.mkdir(exist_ok=True)
+    (path / "model.safetensors").write_bytes(weights)
+    return str(path)
+
+
+def in_process(folder: str, **changes: Any) -> LlmModel:
+    place = {"backend": "vllm", "model": folder, "requests_at_once": 9} | changes
+    return LlmModel.model_validate(place)
+
+
+def test_one_engine_runs_at_a_time_whoever_asks(engines: list[str], tmp_path: Path) -> None:
+    models = {name: in_process(folder_of(tmp_path / name)) for name in "ab"}
+    models["again"] = models["a"].model_copy(update={"requests_at_once": 1})
+    models["other"] = models["a"].model_copy(update={"options": {"dtype": "float32"}})
+    params = Llm(models=models, attempts=1, timeout_seconds=1, budget=1)
+    first, second = (connect(params, tmp_path) for _ in range(2))
     message = {"role": "user", "content": "q"}
-    for seed, model in enumerate("aaba"):
+    models_asked = ["a", "a", "again", "b", "a", "other"]
+    for seed, (chat, model) in enumerate(zip([first, second] * 3, models_asked, strict=True)):
         chat([Request(model, (message,), seed=seed)], "s")
-    assert events == ["start a", "stop", "start b", "stop", "start a"]
+    assert engines == ["start a", "stop a", "start b", "stop b", "start a", "stop a", "start a"]
+    stop_engine()
+    stop_engine()
+    assert engines[7:] == ["stop a"]
+
+
+def test_a_student_s_engine_is_stopped_before_its_judge_s_starts(
+    engines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tft.student.predict import Prompt, by_vllm
+
+    types = SimpleNamespace(TokensPrompt=SimpleNamespace, LoRARequest=lambda _, number, __: number)
+    for module in ("vllm.inputs", "vllm.lora.request"):
+        monkeypatch.setitem(sys.modules, module, types)
+    params = load_params(ROOT / "params.yaml")
+    student = params.students["tiny"].model_copy(update={"base": folder_of(tmp_path / "student")})
+    tokenizer = SimpleNamespace(convert_tokens_to_ids=lambda _: 0)
+    asked = [Prompt("one", 1, [5, 6])]
+    numbers = [
+        answers[0].ids[0]
+        for name in "xy"
+        for _, answers in by_vllm(student, tokenizer, asked, {name: Path(name)}, params.predict)
+    ]
+    assert len({*numbers}) == 2  # or the engine would answer for x where y is meant
+    judge = {"big": in_process(folder_of(tmp_path / "judge"))}
+    chat = connect(Llm(models=judge, attempts=1, timeout_seconds=1, budget=None), tmp_path)
+    chat([request("q")], "s")
+    assert engines == ["start student", "stop student", "start judge"]
 
 
 @pytest.mark.vllm
@@ -572,7 +625,7 @@ def test_a_real_engine_answers_by_schema_and_is_asked_once(tmp_path: Path) -> No
     assert outcomes[1].reason == "bad request"
     assert texts(connect(params, tmp_path)([asked[0]], "s")) == texts(outcomes[:1])
     [process] = multiprocessing.active_children()
-    stop_engine(chat._engine[1])
+    stop_engine()
     process.join()
 
 
@@ -653,6 +706,61 @@ def test_null_means_the_clients_own_address(monkeypatch: pytest.MonkeyPatch) -> 
     assert key(None) == key("https://api.openai.com/v1")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://b/v1")
     assert key(None) == key("http://b/v1")
+
+
+def test_what_was_paid_for_keeps_its_key() -> None:
+    """As of the first release; another key here means that all answers are bought again."""
+    key = cache_key(request("q", schema=SCHEMA, seed=1), llm("http://a/v1").models["big"])
+    assert key == "c6f86930fa58cdc36e6fb546b89255d8f449abc200bf9dc1e396273e1e127be5"
+
+
+def test_in_this_process_the_key_is_of_the_weights_wherever_they_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key(folder: str) -> str:
+        return cache_key(request("q"), in_process(folder))
+
+    first = key(folder_of(tmp_path / "base"))
+    assert key(folder_of(tmp_path / "copy")) == first
+    (tmp_path / "base" / "README.md").write_text("A card.")
+    folder_of(tmp_path / "base", b"others")
+    assert key(str(tmp_path / "base")) == first  # read once in a process
+    fingerprint.cache_clear()
+    assert key(str(tmp_path / "base")) != first
+    folder_of(tmp_path / "base")
+    fingerprint.cache_clear()
+    assert key(str(tmp_path / "base")) == first
+    (tmp_path / "copy" / "chat_template.jinja").write_text("{{ messages }}")
+    fingerprint.cache_clear()
+    assert key(str(tmp_path / "copy")) != first
+    monkeypatch.setattr("tft.llm.cache.vllm_version", lambda: "vllm 0.99")
+    assert key(str(tmp_path / "base")) != first
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+OF_THE_HUB = """
+import sys
+from tft.engine import fingerprint
+print(fingerprint("some/model"), *{"torch", "transformers", "vllm"} & set(sys.modules))
+"""
+
+
+def test_a_model_of_the_hub_is_known_by_its_commit_without_slow_imports(tmp_path: Path) -> None:
+    stored = tmp_path / "models--some--model"
+    (stored / "refs").mkdir(parents=True)
+    (stored / "refs" / "main").write_text(COMMIT)
+    (stored / "snapshots" / COMMIT).mkdir(parents=True)
+    (stored / "snapshots" / COMMIT / "config.json").write_text("{}")
+    environment = {"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    command = [sys.executable, "-c", OF_THE_HUB]
+    told = subprocess.run(command, env=os.environ | environment, stdout=subprocess.PIPE, check=True)
+    assert told.stdout.decode().split() == [COMMIT]
+
+
+def test_a_model_that_is_nowhere_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"llm\.models: '.*/gone' is no folder"):
+        cache_key(request("q"), in_process(str(tmp_path / "gone")))
 
 
 @pytest.mark.parametrize("content", ["{}", '{"good": true, "more": [1, null]}', "[" * 100_000])

@@ -92,8 +92,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         asked = {"llm": {"filter@low_data": {"glm-5": used | {"refusals": {"cut off": 1}}}}}
         write_json(Path("metrics/filter/low_data.json"), CURATION["filter"] | asked)
         asked = {"llm": {"references": {"glm-5": used | {"cost": None, "refusals": {}}}}}
-        references = {"labelled_by": "machine: llm filter, rules relabel", "filter": asked}
-        write_json(Path("metrics/references.json"), references)
+        asked["labelled_by"] = "machine: llm filter, rules relabel"
+        write_json(Path("metrics/references.json"), asked)
         for name, seconds in TIMES.items():
             noted = {"seconds": seconds, "measured": f"2026-11-25T16:{seconds % 60:02}"}
             write_json(Path(f"reports/times/{name}.json"), noted)

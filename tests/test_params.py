@@ -115,6 +115,9 @@ def test_a_wrong_rate_is_an_error_that_names_its_key(
         ("llm.models.glm-5.price", {"input": 1.0}, "glm-5.price.output: Field required"),
         ("llm.models.glm-5.price", {"input": -1, "output": 1}, "glm-5.price.input: .*greater"),
         ("llm.models.glm-5.price", {"input": 1, "output": float("inf")}, "glm-5.price.output: "),
+        ("llm.models.glm-5", {"backend": "vllm", "model": "m", "requests_at_once": 1,
+                              "price": {"input": 1, "output": 1}},
+         "glm-5.price: .*costs nobody"),
         ("typo", 1, "typo: Extra inputs"),
     ],
 )  # fmt: skip

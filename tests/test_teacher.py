@@ -214,6 +214,8 @@ def test_the_teacher_has_a_row_in_the_table_and_is_judged_once(project: Project)
         assert run_stage("teacher").exit_code == 0
         asked = len(server.sent)
         assert asked == len(CALLS) + 1  # one turn is equal, so one is judged
+        # The judge's request is counted by the stage judge.
+        assert json.loads(Path("metrics/teacher.json").read_text())["llm"].keys() == {"teacher"}
         for cell in STUDENTS:
             if cell in ("base", "low_data-direct-123"):
                 rows = [prediction(1, None), prediction(3, None)]

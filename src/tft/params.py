@@ -8,7 +8,15 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from ruamel.yaml import YAML, YAMLError
 
 from tft.errors import InputError
@@ -369,6 +377,15 @@ class LlmModel(Section):
     requests_per_minute: Annotated[float, Field(gt=0)] | None = None
     price: Price | None = None
     options: dict[str, Any] = {}
+
+    @field_validator("price")
+    @classmethod
+    def _nobody_bills_for_this_process(
+        cls, price: Price | None, info: ValidationInfo
+    ) -> Price | None:
+        if price is not None and info.data.get("backend") == "vllm":
+            raise ValueError("what answers in this process (backend: vllm) costs nobody; null it")
+        return price
 
 
 class Llm(Section):

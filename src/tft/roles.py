@@ -155,35 +155,37 @@ Generate = Callable[[Sequence[Plan]], list[Draft]]
 Synthesizer = Callable[[Sequence[Conversation], Sequence[Conversation], Task], Generate]
 """(seeds, context, task) -> what turns plans into drafts."""
 
-Usage = Callable[[], dict[str, Any]]
-"""What language models were asked so far, for the stage's metrics: empty for rules."""
+
+def language_models(params: Params) -> Connection:
+    """The models of params.llm, their answers kept in TFT_CACHE, and the ledger of the asking.
+
+    A stage has one for all its roles, so that the budget bounds what they spend together.
+    """
+    return connect(params.llm, Path(environment("TFT_CACHE", ".cache")) / "llm")
 
 
-def relevance_for(params: Params, stage: str) -> tuple[ScoreRelevance, Usage]:
+def relevance_for(params: Params, chat: Connection, stage: str) -> ScoreRelevance:
     """Who scores how far traces belong to the task; `stage` names its requests."""
     match params.filter.role:
         case "rules":
-            return score_relevance, dict
+            return score_relevance
         case "llm":
-            chat, usage = language_models(params)
-            role = partial(
+            return partial(
                 score_by_llm,
                 chat=chat,
                 model=params.filter.model,
                 max_tokens=params.filter.max_tokens,
                 stage=stage,
             )
-            return role, usage
 
 
-def relabel_for(params: Params, stage: str) -> tuple[RelabelTraces, Usage]:
+def relabel_for(params: Params, chat: Connection, stage: str) -> RelabelTraces:
     """Who labels traces anew; `stage` names its requests."""
     match params.relabel.role:
         case "rules":
-            return relabel, dict
+            return relabel
         case "llm":
-            chat, usage = language_models(params)
-            role = partial(
+            return partial(
                 relabel_by_llm,
                 chat=chat,
                 committee=params.relabel.committee,
@@ -192,16 +194,14 @@ def relabel_for(params: Params, stage: str) -> tuple[RelabelTraces, Usage]:
                 max_tokens=params.relabel.max_tokens,
                 stage=stage,
             )
-            return role, usage
 
 
-def synthesizer_for(params: Params, stage: str) -> tuple[Synthesizer, Usage]:
+def synthesizer_for(params: Params, chat: Connection, stage: str) -> Synthesizer:
     """Who generates conversations; `stage` names its requests."""
     match params.synthesize.role:
         case "rules":
-            return synthesizer, dict
+            return synthesizer
         case "llm":
-            chat, usage = language_models(params)
             generate = partial(
                 generate_by_llm,
                 chat=chat,
@@ -211,39 +211,31 @@ def synthesizer_for(params: Params, stage: str) -> tuple[Synthesizer, Usage]:
                 stage=stage,
             )
             # A language model reads what is in the plans, nothing else of the traces.
-            return lambda seeds, context, task: partial(generate, task=task), usage
+            return lambda seeds, context, task: partial(generate, task=task)
 
 
 AnswerTurns = Callable[[Sequence[Conversation], Task], list[dict[str, Any]]]
 
 
-def teacher_for(params: Params, stage: str) -> tuple[AnswerTurns | None, Usage]:
+def teacher_for(params: Params, chat: Connection, stage: str) -> AnswerTurns | None:
     """The teacher that answers turns itself, if there is one; `stage` names its requests."""
     match params.teacher.role:
         case "none":
-            return None, dict
+            return None
         case "llm":
-            chat, usage = language_models(params)
-            role = partial(
+            return partial(
                 answer_turns,
                 chat=chat,
                 model=params.teacher.model,
                 max_tokens=params.teacher.max_tokens,
                 stage=stage,
             )
-            return role, usage
-
-
-def language_models(params: Params) -> tuple[Connection, Usage]:
-    """The models of params.llm, their answers kept in TFT_CACHE, and the ledger under `llm`."""
-    connection = connect(params.llm, Path(environment("TFT_CACHE", ".cache")) / "llm")
-    return connection, lambda: {"llm": connection.metrics()}
 
 
 Judge = Callable[[Sequence[Turn], Task], list[Verdict]]
 
 
-def judge_for(params: Params, stage: str) -> tuple[Judge, str, Usage]:
+def judge_for(params: Params, chat: Connection, stage: str) -> tuple[Judge, str]:
     """The judge, and how it is named beside every score: who it is and which version.
 
     `stage` names its requests.
@@ -251,9 +243,8 @@ def judge_for(params: Params, stage: str) -> tuple[Judge, str, Usage]:
     match params.judge.role:
         case "rules":
             rules = partial(judge_by_rules, today=params.judge.today)
-            return rules, f"rules judge v{JUDGE_VERSION}", dict
+            return rules, f"rules judge v{JUDGE_VERSION}"
         case "llm":
-            chat, usage = language_models(params)
             role = partial(
                 judge_by_llm,
                 chat=chat,
@@ -262,4 +253,4 @@ def judge_for(params: Params, stage: str) -> tuple[Judge, str, Usage]:
                 stage=stage,
             )
             models = ", ".join(params.llm.models[name].model for name in params.judge.models)
-            return role, f"LLM judge v{LLM_JUDGE_VERSION} ({models})", usage
+            return role, f"LLM judge v{LLM_JUDGE_VERSION} ({models})"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tft.conversation import canonical_json
+from tft.engine import fingerprint, vllm_version
 from tft.errors import InputError
 from tft.llm.chat import Reply, Request
 from tft.params import LlmModel, environment
@@ -23,16 +24,27 @@ def address(model: LlmModel) -> str | None:
     return (model.base_url or environment("OPENAI_BASE_URL", OPENAI)).rstrip("/")
 
 
+def answerer(model: LlmModel) -> str | list[str]:
+    """Who answers: an endpoint's name for it, or, in this process, weights and vLLM's version.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    if model.backend == "vllm":
+        return [fingerprint(model.model, model.options.get("revision")), vllm_version()]
+    return model.model
+
+
 def cache_key(request: Request, model: LlmModel) -> str:
     """sha256 over everything that can change the answer, and nothing else: no name, no key.
 
     Raises:
-        InputError: the request is not representable as JSON.
+        InputError: the request is not representable as JSON; there is no such model.
     """
     parts = {
         "version": VERSION,
         "base_url": address(model),
-        "model": model.model,
+        "model": answerer(model),
         "options": model.options,
         "messages": list(request.messages),
         # As it is, because models write an object's properties in the schema's order.

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +21,30 @@ HOPELESS = 20
 
 
 def connect(llm: Llm, folder: Path) -> "Connection":
-    """A `Chat` with the models of params.yaml, answers kept in `folder` (TFT_CACHE/llm).
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
+    """A `Chat` with the models of params.yaml, answers kept in `folder` (TFT_CACHE/llm)."""
     return Connection(llm, folder)
 
 
 class Connection:
-    """A `Chat`, and the ledger of what was asked through it."""
+    """A `Chat`, and the ledger of what was asked through it, within the one budget."""
 
     def __init__(self, llm: Llm, folder: Path) -> None:
-        """Nothing is sent and no model is loaded before the first request needs it."""
+        """Nothing is opened, sent or loaded before the first request needs it."""
         self._llm = llm
-        self._cache = Cache(folder)
+        self._folder = folder
         self._ledger = Ledger(llm)
-        self._engine: tuple[str, Any] | None = None
+
+    @cached_property
+    def _cache(self) -> Cache:
+        return Cache(self._folder)
 
     def __call__(self, requests: Sequence[Request], stage: str) -> list[Outcome]:
         """Outcomes in the order of the requests; each is on disk before it is counted.
 
         Raises:
-            InputError: what concerns all requests: an unknown model, no key or a wrong one, an
-                endpoint out of reach, the budget. Answers so far are kept.
+            InputError: what concerns all requests: a cache that cannot be used, an unknown model,
+                no key or a wrong one, an endpoint out of reach, the budget. Answers so far are
+                kept.
         """
         keys = [self._key(request) for request in requests]
         distinct = dict(zip(keys, requests, strict=True))
@@ -85,8 +86,12 @@ class Connection:
         return [outcomes[key] for key in keys]
 
     def metrics(self) -> dict[str, Any]:
-        """The ledger so far, for a metrics file: equal bytes when everything is asked again."""
+        """The ledger so far: equal bytes when everything is asked again."""
         return self._ledger.metrics()
+
+    def usage(self) -> dict[str, Any]:
+        """The same under `llm`, for a stage's metrics; empty where nobody was asked (rules)."""
+        return {"llm": metrics} if (metrics := self.metrics()) else {}
 
     def _key(self, request: Request) -> str:
         if request.model not in self._llm.models:
@@ -107,16 +112,9 @@ class Connection:
 
             ask_openai(remote, self._llm, self._ledger, settle)
         for name in local:
-            engine, model = self._engine_of(name), self._llm.models[name]
+            model = self._llm.models[name]
+            engine = vllm_batch.engine_of(model)
             vllm_batch.ask_vllm(by_model[name], engine, model, self._llm.attempts, settle)
-
-    def _engine_of(self, name: str) -> Any:
-        if self._engine is None or self._engine[0] != name:
-            if self._engine is not None:
-                vllm_batch.stop_engine(self._engine[1])
-            self._engine = None
-            self._engine = (name, vllm_batch.start_engine(self._llm.models[name]))
-        return self._engine[1]
 
 
 def _hopeless(model: str, refusals: Sequence[Refusal]) -> str:

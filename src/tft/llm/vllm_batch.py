@@ -4,15 +4,15 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from tft.engine import start_vllm
+from tft.engine import vllm_engine
 from tft.llm.chat import Refusal, Reply, Request, Settle, flaw
 from tft.params import LlmModel
 
 TEMPLATE_OPTIONS = "chat_template_kwargs"  # the name vLLM's server has for them too
 
 
-def start_engine(model: LlmModel) -> Any:
-    """A vLLM engine, `options` of the model passed on to it.
+def engine_of(model: LlmModel) -> Any:
+    """The engine that answers as this model, `options` of the model passed on to it.
 
     Raises:
         InputError: vLLM is not installed.
@@ -22,12 +22,7 @@ def start_engine(model: LlmModel) -> Any:
     compact = {"backend": "xgrammar", "disable_any_whitespace": True}
     options = {"seed": 0, "structured_outputs_config": compact} | options
     otherwise = "choose a model of another backend in params.yaml: llm.models"
-    return start_vllm(model.model, otherwise, **options)
-
-
-def stop_engine(engine: Any) -> None:
-    """Give back the memory: engines hold on to themselves, and a GPU holds one large model."""
-    engine.llm_engine.engine_core.shutdown()
+    return vllm_engine(model.model, otherwise, **options)
 
 
 def ask_vllm(

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from tft.conversation import Conversation, ParseError, canonical_json
-from tft.engine import start_vllm
+from tft.engine import vllm_engine
 from tft.errors import InputError
 from tft.params import Predict, Profile
 from tft.student.checkpoint import fingerprint
@@ -28,6 +28,8 @@ from tft.student.template import END_OF_TURN
 from tft.tables import ANSWERS, read_rows, write_rows
 from tft.task import Task
 
+# vLLM keeps adapters by these, and an engine outlives a call: no number may mean two adapters.
+ADAPTER_NUMBERS = itertools.count(1)
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM allocates; others round up
 
 
@@ -156,12 +158,8 @@ def _parsed(row: dict[str, Any]) -> dict[str, Any]:
             return row | {"name": call.name, "arguments": call.arguments_json, "error": None}
 
 
-def start_engine(student: Profile, longest: int, params: Predict, **changes: Any) -> Any:
-    """A vLLM engine for prompts of up to `longest` tokens; `changes` are other vLLM options.
-
-    Raises:
-        InputError: vLLM is not installed.
-    """
+def engine_options(student: Profile, longest: int, params: Predict) -> dict[str, Any]:
+    """vLLM's own, for prompts of up to `longest` tokens."""
     options = {
         "max_model_len": longest + params.max_new_tokens,
         "dtype": "bfloat16",
@@ -173,8 +171,7 @@ def start_engine(student: Profile, longest: int, params: Predict, **changes: Any
     }
     if not torch.cuda.is_available():
         options["worker_extension_cls"] = "tft.student.cpu_lora.Extension"
-    otherwise = "set predict.backend: transformers"
-    return start_vllm(student.base, otherwise, **(options | changes))
+    return options
 
 
 def ask_engine(
@@ -219,9 +216,15 @@ def by_vllm(
     adapters: Mapping[str, Path | None],
     params: Predict,
 ) -> Iterator[tuple[str, list[Answer]]]:
-    """(name, answers) of each adapter, all on one engine."""
-    engine = start_engine(student, max(len(prompt.ids) for prompt in asked), params)
-    for number, (name, adapter) in enumerate(adapters.items(), start=1):
+    """(name, answers) of each adapter, all on one engine.
+
+    Raises:
+        InputError: vLLM is not installed.
+    """
+    options = engine_options(student, max(len(prompt.ids) for prompt in asked), params)
+    engine = vllm_engine(student.base, "set predict.backend: transformers", **options)
+    for name, adapter in adapters.items():
+        number = next(ADAPTER_NUMBERS)
         yield name, ask_engine(engine, tokenizer, asked, params, adapter, name, number)
 
 
