@@ -441,8 +441,9 @@ def test_what_was_done_to_a_turn_is_told_apart_from_its_conversation() -> None:
 # --- in a browser -------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def chromium(project: Path) -> Iterator[webdriver.Chrome]:
+    what = "a browser (apt-get install chromium chromium-driver)"
     binary, driver = (
-        str(needed(Path(shutil.which(name) or f"/usr/bin/{name}"), "Debian's chromium-driver"))
+        str(needed(Path(shutil.which(name) or f"/usr/bin/{name}"), what))
         for name in ("chromium", "chromedriver")
     )
     options = webdriver.ChromeOptions()
