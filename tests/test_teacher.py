@@ -223,6 +223,7 @@ def test_the_teacher_has_a_row_in_the_table_and_is_judged_once(project: Project)
         shutil.copy("data/predictions/base.parquet", "data/predictions/low_data-tft-123.parquet")
         shutil.copy(ROOT / "metrics/judge.json", "metrics/judge.json")
         Path("metrics/robustness.json").write_text("{}")
+        Path("metrics/references.json").write_text('{"labelled_by": "the corpus"}')
         for stage in (["baselines"], ["contamination", "direct"], ["contamination", "tft"],
                       ["judge"], ["score"], ["report"]):  # fmt: skip
             done = run_stage(*stage)
