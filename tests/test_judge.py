@@ -194,6 +194,27 @@ def test_reasonable_messages_are_good(prefix, message):
     assert says(prefix, message) == "reasonable"
 
 
+def test_good_verdicts_name_the_facts_they_rest_on():
+    def evidence(prefix, message):
+        said = ToolCall(RESPOND, {"message": message})
+        return verdict(prefix, ToolCall(RESPOND, {"message": "Hm."}), said).evidence
+
+    assert evidence(CHOSEN, "Low Tide is in Ghent, but has no wheelchair access.") == (
+        "holds city=Ghent, has_wheelchair_access=False, play_title=Low Tide"
+    )
+    assert evidence(CHOSEN, "2 seats on Friday at 7:30 pm?") == "holds 7:30 pm, Friday"
+    assert evidence(BOOKED, "Your seats have been reserved.") == "holds outcome=done"
+    assert evidence(SEARCH, "What else?") == "holds no fact that was looked up or said"
+    assert (
+        verdict(
+            CHOSEN,
+            ToolCall("BookSeats", ASKED),
+            ToolCall("BookSeats", {**ASKED, "seats": "two", "time": "7:30 pm"}),
+        ).evidence
+        == "seats: 'two' is '2'; time: '7:30 pm' is '19:30'"
+    )
+
+
 @pytest.mark.parametrize(
     ("prefix", "message", "label"),
     [

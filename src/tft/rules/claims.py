@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import date
 
+from tft.rules.evidence import hear
 from tft.rules.facts import (
     Mention,
     blank,
@@ -45,6 +46,7 @@ ORDINARY = COMMON | set(
     )
 )
 OF_A_THING = re.compile(r"^\W*((yes|no)\W+)?(it|they|this|that|there)\b", re.IGNORECASE)
+FLAGS = ("True", "False")
 WITHOUT = re.compile(r"\b(without|until|unless|before|yet)\b", re.IGNORECASE)
 MUCH_DIGITS = re.compile(r"\d{3,}")
 COUNTED = re.compile(
@@ -79,6 +81,31 @@ def contradiction(
         for found in check:
             return found
     return None
+
+
+def told(message: str, state: State, today: date) -> list[str]:
+    """What a message holds that was given, returned or said before: key=value, times and dates."""
+    heard = hear(message, today)
+    calls = [{key: str(value) for key, value in call.arguments.items()} for call in state.calls]
+    about = subjects(message, state)
+    facts = {
+        f"{key}={value}"
+        for item in [*calls, *itertools.chain(*state.results)]
+        for key, value in item.items()
+        if value not in FLAGS and heard.mentions(value)
+    }
+    facts |= {
+        f"{key}={thing[key]}"
+        for key in _boolean_keys(about)
+        for thing in about
+        if key in thing and mentions_key(key, message)
+    }
+    if state.outcome != "none" and (DONE.search(message) or FAILED.search(message)):
+        facts.add(f"outcome={state.outcome}")
+    text, said = _spelt(message), " . ".join(map(_spelt, state.dialogue))
+    known = _meanings([*find_times(said), *find_dates(said, today)]) | {today}
+    moments = [*find_times(text), *find_dates(text, today)]
+    return sorted(facts) + [text[m.start : m.end] for m in moments if m.meanings & known]
 
 
 def _outcome(
@@ -145,7 +172,7 @@ def _about_attribute(clause: str, state: State) -> bool:
 
 
 def _boolean_keys(things: list[Item]) -> list[str]:
-    keys = {key for thing in things for key, value in thing.items() if value in ("True", "False")}
+    keys = {key for thing in things for key, value in thing.items() if value in FLAGS}
     return sorted(keys)
 
 

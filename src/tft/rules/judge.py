@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any, Literal, NamedTuple
 
 from tft.conversation import Message, ToolCall, Turn, Verdict
-from tft.rules.claims import contradiction
+from tft.rules.claims import contradiction, told
 from tft.rules.facts import (
     Mention,
     blank,
@@ -76,7 +76,12 @@ def _judge_message(turn: Turn, prediction: ToolCall, task: Task, today: date) ->
     fault = fault or off_the_point(message, said, state, task, today)
     if fault:
         return Verdict(False, fault.reason, fault.evidence)
-    return Verdict(True, "reasonable: responds, and contradicts no fact of the conversation")
+    facts = told(message, state, today)
+    return Verdict(
+        True,
+        "reasonable: responds, and contradicts no fact of the conversation",
+        f"holds {', '.join(facts)}" if facts else "holds no fact that was looked up or said",
+    )
 
 
 class _Slot(NamedTuple):
@@ -94,6 +99,7 @@ def _judge_arguments(turn: Turn, prediction: ToolCall, task: Task, today: date) 
     schema = tool.parameters if tool else {}
     said = read_state(turn.prefix, task).dialogue
     reference = turn.reference.arguments
+    unlike = []  # what is not the reference's, letter by letter, and good all the same
     for key in sorted(reference.keys() | prediction.arguments.keys()):
         slot = _Slot(
             key,
@@ -106,16 +112,22 @@ def _judge_arguments(turn: Turn, prediction: ToolCall, task: Task, today: date) 
             # A filter left out still finds the right thing; a required argument names it.
             if key in schema.get("required", []):
                 return Verdict(False, f"missing_argument: {key}", f"reference: {reference[key]!r}")
+            unlike.append(f"{key} is optional")
             continue
         value = prediction.arguments[key]
         if key not in reference:
             if value != slot.schema.get("default") and not _grounded(slot, str(value)):
                 return Verdict(False, f"invented_argument: {key}={value!r}", "never mentioned")
+            unlike.append(f"{key}={value!r} is the default or was mentioned")
         elif not _same(slot, reference[key], value):
             return Verdict(
                 False, f"wrong_argument: {key}={value!r}", f"reference: {reference[key]!r}"
             )
-    return Verdict(True, "same_intent: every argument means what the reference's means")
+        elif value != reference[key]:
+            unlike.append(f"{key}: {value!r} is {reference[key]!r}")
+    return Verdict(
+        True, "same_intent: every argument means what the reference's means", "; ".join(unlike)
+    )
 
 
 def _same(slot: _Slot, wanted: Any, given: Any) -> bool:
