@@ -247,7 +247,9 @@ def test_verdicts_of_other_turns_are_refused(project):
 
 def cells_of_both() -> dict:
     metrics = {
-        "intervals": {"judge": [0.1, 0.9], "judge_corrected": None}, "judge_corrected": 0.2,
+        "intervals": {"judge": [0.1, 0.9], "judge_corrected": None, "name_accuracy": None,
+                      "staged_tool_call": [0.4, 0.6]},
+        "judge_corrected": 0.2,
         "judge_measured": {"judged_by": "rules judge v1", "n": 9, "sensitivity": 1.0,
                            "specificity": 0.9},
         "staged_tool_call": 0.5, "name_accuracy": 0.9, "n": 10,

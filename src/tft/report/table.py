@@ -419,8 +419,8 @@ def _numbers(cell: Mapping[str, Any]) -> list[str]:
     return [
         _score(cell["judge"]) + _interval(intervals["judge"]),
         _score(cell["judge_corrected"]) + _interval(intervals["judge_corrected"]),
-        _score(cell["staged_tool_call"]),
-        _score(cell["name_accuracy"]),
+        _score(cell["staged_tool_call"]) + _interval(intervals["staged_tool_call"]),
+        _score(cell["name_accuracy"]) + _interval(intervals["name_accuracy"]),
         _score(cell["service_call_exact"]) + _interval(intervals.get("service_call_exact")),
         str(cell["n"]),
         str(cell["parse_failures"]),
