@@ -15,7 +15,7 @@ ifneq ($(wildcard $(TFT_SGD_ARCHIVE)),)
 export TFT_SGD_ARCHIVE := $(abspath $(TFT_SGD_ARCHIVE))
 endif
 
-.PHONY: setup run run-sgd test test-slow check format compare result pretrain serve calibrate sweep
+.PHONY: setup run run-sgd run-traces test test-slow check format compare result pretrain serve calibrate sweep
 
 setup: $(INSTALLED)
 
@@ -38,6 +38,15 @@ run: setup
 run-sgd: setup
 	dvc exp remove --quiet sgd 2> /dev/null || true
 	dvc exp run --name sgd --set-param corpus=sgd --set-param students.tiny.train.epochs=3
+	@cat reports/benchmark.md
+	@printf '\nTo look at in a browser: %s\n' reports/index.html
+
+# The same on your own traces: make run-traces TRACES=examples/parcels
+run-traces: setup
+	$(if $(wildcard $(TRACES)),,$(error make run-traces needs a folder: make run-traces TRACES=examples/parcels))
+	dvc exp remove --quiet traces 2> /dev/null || true
+	dvc exp run --name traces --set-param corpus=traces --set-param 'run=[own]' \
+	  --set-param traces.path='$(TRACES)'
 	@cat reports/benchmark.md
 	@printf '\nTo look at in a browser: %s\n' reports/index.html
 

@@ -29,7 +29,7 @@ def main(show: bool) -> None:
     """See the module's docstring."""
     params = load_params()
     models = language_models(params)
-    judge, judged_by = judge_for(params, models, "calibrate")
+    judge, judged_by = judge_for(params, models, "calibrate", params.judge.today)
     archive = environment("TFT_PUBLISHED", params.published.archive)
     rows, task = [], None
 

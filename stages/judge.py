@@ -26,7 +26,7 @@ def main() -> None:
     """See the module's docstring."""
     params = load_params()
     models = language_models(params)
-    judge, judged_by = judge_for(params, models, "judge")
+    judge, judged_by = judge_for(params, models, "judge", params.today)
     test = read_conversations(Path("data/split/test.parquet"))
     task = read_task(Path("data/split/task.json"))
     predictions = sorted(Path("data/predictions").glob("*.parquet"))

@@ -74,7 +74,7 @@ def main() -> None:
     answers = predict(student, tokenizer, asked, adapters, params.predict, cache)
 
     models = language_models(params)
-    judge, judged_by = judge_for(params, models, "robustness")
+    judge, judged_by = judge_for(params, models, "robustness", params.judge.today)
     scores = {cell: {} for cell in adapters}
     for cell, rows in answers.items():
         for rewording in rewordings:

@@ -51,7 +51,7 @@ def main() -> None:
     turns = read_turns(answers, test)
     # Not what the judge is asked: the stage judge asks it again, and counts it among its costs.
     usage = models.usage()
-    judge, judged_by = judge_for(params, models, "teacher, judge")
+    judge, judged_by = judge_for(params, models, "teacher, judge", params.today)
     verdicts = judge(turns, task)
     rows = verdict_rows(turns, verdicts, judged_by)
     write_rows(folder / "verdicts" / "teacher.parquet", VERDICTS, rows)

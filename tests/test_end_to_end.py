@@ -221,7 +221,7 @@ def test_own_traces_take_the_same_way_from_several_seeds(project: Project) -> No
     project.commit()
     project.run(
         "dvc", "exp", "run", "--name", "own", "--set-param", "corpus=traces",
-        "--set-param", "run=[own]", "--set-param", "judge.today=null",
+        "--set-param", "run=[own]",
         "--set-param", "limit.train=null", "--set-param", "limit.test=2",
         "--set-param", "seeds=[1,2]",
     )  # fmt: skip

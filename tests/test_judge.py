@@ -449,7 +449,7 @@ def test_messages_of_other_conversations_are_mostly_bad(real_messages):
 def test_the_shipped_calibration_is_of_the_judge_that_params_name(published_folder):
     found = json.loads((ROOT / "metrics/judge.json").read_text())
     params = load_params(ROOT / "params.yaml")
-    judge_now, judged_by = judge_for(params, language_models(params), "test")
+    judge_now, judged_by = judge_for(params, language_models(params), "test", params.judge.today)
     assert found["judged_by"] == judged_by, "run `make calibrate`"
     judged = sorted((published_folder / "judged").iterdir())
     rows = [row for path in judged for row in read_judged(path)]

@@ -1,5 +1,6 @@
 import copy
 import re
+from datetime import date
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,16 @@ def test_only_sgd_has_rewordings(shipped: dict[str, Any], tmp_path: Path) -> Non
     load_changed(reworded, tmp_path, "robustness.variants", [])
     with pytest.raises(InputError, match="SGD-X rewords SGD's tools only"):
         load_changed(reworded, tmp_path, "robustness.variants", ["v1"])
+
+
+def test_own_traces_take_place_when_their_dates_say(
+    shipped: dict[str, Any], tmp_path: Path
+) -> None:
+    shipped = copy.deepcopy(shipped)
+    shipped["judge"]["today"] = "2031-05-07"
+    for corpus, scenario, day in (
+        ("builtin", "baseline", date(2031, 5, 7)),
+        ("traces", "own", None),
+    ):
+        YAML().dump(shipped | {"corpus": corpus, "run": [scenario]}, tmp_path / "params.yaml")
+        assert load_params(tmp_path / "params.yaml").today == day

@@ -127,6 +127,7 @@ SECTIONS = {
     "scenario": {"scenarios"},
     "scenarios": {"scenarios", "run"},
     "defined": {"scenarios"},
+    "today": {"corpus", "judge"},
 }
 
 

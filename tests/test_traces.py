@@ -43,7 +43,6 @@ def fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped: dict[str, An
         content = copy.deepcopy(shipped)
         content |= {"corpus": "traces", "run": ["own"]}
         content["traces"] |= {"path": "logs"} | changed
-        content["judge"]["today"] = None
         YAML().dump(content, tmp_path / "params.yaml")
         files = {
             "job_description.json": json.dumps(job),
@@ -249,7 +248,6 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped: dict[str, 
     content = copy.deepcopy(shipped)
     content |= {"corpus": "traces", "run": ["own"]}
     content["traces"]["path"] = str(PARCELS)
-    content["judge"]["today"] = None
     content["synthesize"]["target"] = 20
     YAML().dump(content, tmp_path / "params.yaml")
     for stage in ("fetch", "split", "references"):

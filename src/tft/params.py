@@ -332,7 +332,7 @@ class Predict(Section):
 
 
 class Judge(Section):
-    """Who gives verdicts, and the day the conversations take place (null: their earliest date)."""
+    """Who gives verdicts, and the day that a benchmark takes place (see `Params.today`)."""
 
     role: Literal["rules", "llm"]
     models: Names
@@ -489,6 +489,11 @@ class Params(Section):
     def scenarios(self) -> dict[str, Scenario]:
         """The scenarios that run, in the order of `run`."""
         return {name: self.defined[name] for name in self.run}
+
+    @property
+    def today(self) -> date | None:
+        """When conversations take place; null, as of own traces: on each one's earliest date."""
+        return None if self.corpus == "traces" else self.judge.today
 
     def scenario(self, name: str) -> Scenario:
         """The scenario of that name, if it runs.

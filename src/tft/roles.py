@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -235,14 +236,16 @@ def teacher_for(params: Params, chat: Connection, stage: str) -> AnswerTurns | N
 Judge = Callable[[Sequence[Turn], Task], list[Verdict]]
 
 
-def judge_for(params: Params, chat: Connection, stage: str) -> tuple[Judge, str]:
+def judge_for(
+    params: Params, chat: Connection, stage: str, today: date | None
+) -> tuple[Judge, str]:
     """The judge, and how it is named beside every score: who it is and which version.
 
-    `stage` names its requests.
+    `stage` names its requests; `today` is when the conversations take place.
     """
     match params.judge.role:
         case "rules":
-            rules = partial(judge_by_rules, today=params.judge.today)
+            rules = partial(judge_by_rules, today=today)
             return rules, f"rules judge v{JUDGE_VERSION}"
         case "llm":
             role = partial(
