@@ -21,7 +21,15 @@ from tft.evaluation.tool_calls import staged_tool_call
 from tft.params import load_params
 from tft.report.charts import delta_csv, delta_rows
 from tft.report.page import STEPS, Run, render_page
-from tft.report.table import LABELS, TEACHER, both, cell_places, read_metrics, sweep_of
+from tft.report.table import (
+    LABELS,
+    TEACHER,
+    both,
+    cell_places,
+    read_contamination,
+    read_metrics,
+    sweep_of,
+)
 from tft.report.turns import Answer, Cell, browser
 from tft.tables import (
     VERDICTS,
@@ -76,14 +84,7 @@ def main() -> None:
             }
             for step in STEPS
         },
-        contamination={
-            pipeline: read_metrics(
-                Path(f"metrics/contamination/{pipeline}.json"),
-                "contamination",
-                holds=list(params.scenarios),
-            )
-            for pipeline in params.pipelines
-        },
+        contamination=read_contamination(params.pipelines, list(params.scenarios)),
         others=[
             references,
             read_metrics(Path("metrics/teacher.json"), "teacher"),
