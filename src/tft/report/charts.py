@@ -11,7 +11,7 @@ from typing import Any
 
 import altair as alt
 
-from tft.report.table import MEASURES, PUBLISHED, Comparison
+from tft.report.table import MEASURES, PUBLISHED, Comparison, Robustness, Sweep
 
 Rows = Sequence[Mapping[str, Any]]
 Layers = alt.LayerChart | alt.FacetChart  # as altair types `layer`
@@ -73,8 +73,37 @@ def delta_rows(comparison: Comparison, kinds: Mapping[str, str]) -> list[dict[st
 
 def delta_csv(rows: Rows) -> str:
     """`delta_rows` as CSV, which `dvc plots` draws."""
+    return _csv(["scenario", "source", "difference", "low", "high"], rows)
+
+
+def robustness_csv(places: Mapping[str, Mapping[str, str]], robustness: Robustness) -> str:
+    """`robustness_rows` of all measures as CSV; a head alone where no student was asked again."""
+    rows = [
+        {"measure": MEASURES[measure], **row}
+        for measure in (MEASURES if robustness else ())
+        for row in robustness_rows(places, robustness, measure)
+    ]
+    return _csv(["scenario", "pipeline", "names", "measure", "score"], rows)
+
+
+def sweep_csv(sweep: Sweep) -> str:
+    """`sweep_rows` of all scenarios and measures as CSV; a head alone where there was no sweep.
+
+    A score without an interval is its own bounds, because `dvc plots` reads nothing as 0.
+    """
+    rows = []
+    for one in sweep.values():
+        for measure, name in MEASURES.items():
+            for row in sweep_rows(one["rows"], measure):
+                bounds = {
+                    key: row["score"] if row[key] is None else row[key] for key in ("low", "high")
+                }
+                rows.append({"param": one["dose"], "measure": name, **row, **bounds})
+    return _csv(["param", "dose", "pipeline", "measure", "score", "low", "high"], rows)
+
+
+def _csv(columns: Sequence[str], rows: Rows) -> str:
     text = io.StringIO()
-    columns = ["scenario", "source", "difference", "low", "high"]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -101,7 +130,7 @@ def delta(rows: Rows) -> Layers:
 
 
 def robustness_rows(
-    places: Mapping[str, Mapping[str, str]], robustness: Mapping[str, Any], measure: str
+    places: Mapping[str, Mapping[str, str]], robustness: Robustness, measure: str
 ) -> list[dict[str, Any]]:
     """Each cell's score under the tools' original names and under each variant's."""
     return [
