@@ -1,7 +1,8 @@
 """The page's charts: Vega-Lite by altair, each with its data inside.
 
-All but the first hold every cell's data and show those of the cell, or the scenario, that their
-params of these names say; the page sets them.
+Where a chart has a param `cell` or `scenario`, it holds every cell's data and shows those that the
+param says; the page sets it. A row's `query` are the turns that the page shows at a click on its
+mark.
 """
 
 import csv
@@ -49,7 +50,14 @@ def confusion_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
 def argument_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A breakdown's `arguments`; `rank` is the order in which OUTCOMES are drawn."""
     return [
-        {"argument": f"{name} ({tool})", "outcome": outcome, "turns": counts[outcome], "rank": rank}
+        {
+            "tool": tool,
+            "argument": name,
+            "label": f"{name} ({tool})",
+            "outcome": outcome,
+            "turns": counts[outcome],
+            "rank": rank,
+        }
         for tool, names in breakdown["arguments"].items()
         for name, counts in names.items()
         for rank, outcome in enumerate(OUTCOMES)
@@ -202,7 +210,7 @@ def confusion(rows: Rows) -> Layers:
         tooltip=["reference:N", "predicted:N", "turns:Q", alt.Tooltip("share:Q", format=".1%")],
     )
     depth = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.08, 1]), legend=None)
-    tiles = base.mark_rect(color=COLOURS[1], cursor="pointer").encode(opacity=depth)
+    tiles = base.mark_rect(color=COLOURS[1]).encode(opacity=depth)
     return alt.layer(tiles, base.mark_text().encode(text="turns:Q")).properties(
         width="container", height=44 * len({row["reference"] for row in rows})
     )
@@ -215,20 +223,21 @@ def arguments(rows: Rows) -> alt.Chart:
     return (
         _of_cell(chart)
         .encode(
-            y=alt.Y("argument:N", sort=None, title=None),
+            y=alt.Y("label:N", sort=None, title=None),
             x=alt.X("turns:Q", title="calls to the right tool"),
             color=alt.Color("outcome:N", scale=scale, title=None),
             order=alt.Order("rank:Q"),
-            tooltip=["argument:N", "outcome:N", "turns:Q"],
+            tooltip=["label:N", "outcome:N", "turns:Q"],
         )
-        .properties(width="container", height=20 * len({row["argument"] for row in rows}))
+        .properties(width="container", height=20 * len({row["label"] for row in rows}))
     )
 
 
 def curve(rows: Rows, names: Sequence[str], title: str) -> alt.Chart:
     """The judge's score of a scenario's cells, by bins from `first` to `last`."""
+    points = alt.OverlayMarkDef(size=80)  # a thumb hits them
     return (
-        _of_scenario(alt.Chart(_data(rows)).mark_line(point=True), names)
+        _of_scenario(alt.Chart(_data(rows)).mark_line(point=points), names)
         .encode(
             x=alt.X("last:O", title=f"{title}, up to", axis=alt.Axis(labelAngle=0)),
             y=alt.Y("judge:Q", scale=alt.Scale(domain=[0, 1])),
