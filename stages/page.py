@@ -4,7 +4,8 @@ Reads data/split/test.parquet, data/predictions/*.parquet, data/baselines/*.parq
 data/teacher/*.parquet, data/verdicts/*.parquet, data/PIPELINE/SCENARIO/train.parquet,
 reports/loss/*.csv, metrics/, and reports/times/*.json where stages left any. Of students that
 differ in the training seed alone it shows the turns of the first seed's. Writes reports/index.html,
-which needs nothing beside it, reports/delta.csv, which `dvc plots` draws, and metrics/times.json.
+which needs nothing beside it, what of it `dvc plots` draws (reports/delta.csv,
+reports/robustness.csv, reports/sweep.csv), and metrics/times.json.
 
     python stages/page.py
 """
@@ -19,9 +20,17 @@ from tft.conversation import Conversation
 from tft.errors import InputError
 from tft.evaluation.tool_calls import staged_tool_call
 from tft.params import load_params
-from tft.report.charts import delta_csv, delta_rows
+from tft.report.charts import delta_csv, delta_rows, robustness_csv, sweep_csv
 from tft.report.page import STEPS, Run, render_page
-from tft.report.table import LABELS, TEACHER, both, cell_places, read_metrics, sweep_of
+from tft.report.table import (
+    LABELS,
+    TEACHER,
+    both,
+    cell_places,
+    read_contamination,
+    read_metrics,
+    sweep_of,
+)
 from tft.report.turns import Answer, Cell, browser
 from tft.tables import (
     VERDICTS,
@@ -76,14 +85,7 @@ def main() -> None:
             }
             for step in STEPS
         },
-        contamination={
-            pipeline: read_metrics(
-                Path(f"metrics/contamination/{pipeline}.json"),
-                "contamination",
-                holds=list(params.scenarios),
-            )
-            for pipeline in params.pipelines
-        },
+        contamination=read_contamination(params.pipelines, list(params.scenarios)),
         others=[
             references,
             read_metrics(Path("metrics/teacher.json"), "teacher"),
@@ -99,6 +101,8 @@ def main() -> None:
     )
     write_text(Path("reports/index.html"), render_page(run))
     write_text(Path("reports/delta.csv"), delta_csv(delta_rows(run.comparison, run.kinds)))
+    write_text(Path("reports/robustness.csv"), robustness_csv(places, run.robustness))
+    write_text(Path("reports/sweep.csv"), sweep_csv(run.sweep))
     write_json(Path("metrics/times.json"), run.times)
     print("reports/index.html: open it in a browser")
 

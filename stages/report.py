@@ -19,6 +19,7 @@ from tft.report.table import (
     cell_names,
     deltas,
     judge_scores,
+    read_contamination,
     read_metrics,
     render,
     render_robustness,
@@ -38,19 +39,13 @@ def main() -> None:
     }
     compared = scenarios if both(pipelines) else []
     comparison = read_metrics(Path("metrics/comparison.json"), "score", holds=compared)
-    contamination = {
-        pipeline: read_metrics(
-            Path("metrics/contamination") / f"{pipeline}.json", "contamination", holds=scenarios
-        )
-        for pipeline in pipelines
-    }
     references = read_metrics(Path("metrics/references.json"), "references")
     robustness = read_metrics(Path("metrics/robustness.json"), "robustness")
     kinds = {name: scenario.kind for name, scenario in params.scenarios.items()}
     page = render(
         cells,
         comparison,
-        contamination,
+        read_contamination(pipelines, scenarios),
         references["labelled_by"],
         kinds,
         pipelines,

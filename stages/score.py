@@ -4,8 +4,8 @@ Reads data/predictions/*.parquet, data/baselines/*.parquet, data/teacher/*.parqu
 data/verdicts/*.parquet, data/split/test.parquet, data/split/task.json and metrics/judge.json (how
 often the judge errs: its scores are corrected by that). Writes for each of these predictions, of a
 student or a policy, data/scores/NAME.parquet and metrics/breakdown/NAME.json (where it goes wrong;
-what of it is drawn goes to reports/confusion/NAME.csv and reports/curves/NAME.csv). Over a cell's
-students, one per training seed, it writes metrics/cells/CELL.json, and over its cells
+what of it is drawn goes to NAME.csv in reports/confusion, reports/arguments and reports/curves).
+Over a cell's students, one per training seed, it writes metrics/cells/CELL.json, and over its cells
 metrics/comparison.json, which is empty where not both pipelines are run.
 
     python stages/score.py
@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 from tft.errors import InputError
-from tft.evaluation.breakdown import breakdown, confusion_csv, curves_csv
+from tft.evaluation.breakdown import arguments_csv, breakdown, confusion_csv, curves_csv
 from tft.evaluation.correction import read_measured
 from tft.evaluation.summary import (
     Students,
@@ -91,6 +91,7 @@ def main() -> None:
         details = breakdown(judged, rows)
         write_json(Path("metrics/breakdown") / f"{name}.json", details)
         write_text(Path("reports/confusion") / f"{name}.csv", confusion_csv(rows))
+        write_text(Path("reports/arguments") / f"{name}.csv", arguments_csv(details))
         write_text(Path("reports/curves") / f"{name}.csv", curves_csv(details))
 
     cells = {name: [name] for name in [*(path.stem for path in policies), "base"]} | students

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tft.conversation import ParseError, ToolCall, Turn
-from tft.evaluation.breakdown import NO_CALL, breakdown, confusion_csv, curves_csv
+from tft.evaluation.breakdown import NO_CALL, arguments_csv, breakdown, confusion_csv, curves_csv
 from tft.task import RESPOND
 
 TALK = ToolCall(RESPOND, {"message": "hello"})
@@ -74,6 +74,15 @@ def test_arguments_are_right_wrong_missing_or_invented():
             "size": zero | {"right": 1, "missing": 1},
         }
     }
+    drawn = list(csv.DictReader(io.StringIO(arguments_csv(of(turns)))))
+    assert [tuple(line.values()) for line in drawn] == [
+        ("Find", "city", "right", "2"),
+        ("Find", "food", "invented", "1"),
+        ("Find", "open", "right", "1"),
+        ("Find", "open", "wrong", "1"),
+        ("Find", "size", "right", "1"),
+        ("Find", "size", "missing", "1"),
+    ]
 
 
 def test_turns_are_counted_from_the_first_of_their_conversation_and_binned_by_three():

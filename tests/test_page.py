@@ -1,6 +1,7 @@
 """The page to look at: what stands in it, and what a browser makes of it."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import chdir
@@ -39,6 +40,10 @@ TESTS = [
     )
     for name, words in (("tea", "A pot of Assam, please"), ("torn", f"Assam {HOSTILE}"))
 ]  # fmt: skip
+# Longer than a bin of the curves is wide.
+ORDERED = (user("A pot of Assam, please"), assistant(RESPOND, {"message": "Done. Anything else?"}))
+TESTS.append(Conversation("wait", "teas", ORDERED * 4))
+TURNS = 8  # of TESTS
 TRACE = Conversation(
     "logged", "teas",
     (user("A pot of Darjeeling, please"), assistant(RESPOND, {"message": HOSTILE})),
@@ -109,8 +114,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def write_predictions(cell: str, answers: list[str | None], folder: str = "predictions") -> None:
-    """Orders and messages in turn; None is an answer without a call."""
+    """Orders and messages in turn, the last again and again; None is an answer without a call."""
     turns = [(one.id, index, call) for one in TESTS for index, call in one.turns()]
+    answers = answers + answers[-1:] * (len(turns) - len(answers))
     rows = []
     for (name, index, call), answer in zip(turns, answers, strict=True):
         key = "message" if call.name == RESPOND else "kind"
@@ -173,6 +179,7 @@ def test_the_page_asks_for_nothing_outside_itself(page: Page) -> None:
     policies = [one["content"] for _, one in page.tags if "http-equiv" in one]
     assert policies and policies[0].startswith("default-src 'none'; ")
     assert not [one for _, one in page.tags if "src" in one]
+    assert not [text for text in page.texts["code"] if "//" in text]
     links = [str(one["href"]) for tag, one in page.tags if tag in {"a", "link"}]
     assert links and all(link.startswith("#") for link in links)
 
@@ -186,13 +193,39 @@ def test_a_number_leads_to_its_turns(page: Page) -> None:
         "#scenario=low_data&verdicts=tft+direct",
         "#scenario=low_data&pipeline=tft&tool=OrderTea",
         "#scenario=%28no+training%29&pipeline=%28untuned+student%29",
+        "#scenario=low_data&pipeline=tft&conversation=tea",
     ):
         assert query in links
 
 
+def test_files_that_are_named_are_those_that_stages_write(page: Page, beyond: Page) -> None:
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values()
+    outs = [out for stage in stages for key in ("outs", "plots") for out in stage.get(key, [])]
+    written = {
+        re.sub(r"\$\{item\.(\w)\w*\}", lambda found: found[1].upper(), path).replace(
+            "S-P-S", "S-P-N"
+        )
+        for path in (out if isinstance(out, str) else next(iter(out)) for out in outs)
+    }
+    named = [text for one in (page, beyond) for text in one.texts["code"]]
+    named = [text for text in named if text.startswith(("data/", "metrics/", "reports/"))]
+    assert len(named) > 20
+    for path in named:
+        text = path.replace("data/P", "data/tft").replace("STAGE.json", "teacher.json")
+        for scenario in SCENARIOS:
+            text = text.replace(f"/{scenario}/", "/S/")
+        text = text.replace("STAGE", "filter")
+        assert {text, *map(str, Path(text).parents)} & written, path
+
+
+def test_the_command_beside_a_pair_names_its_training_conversation(page: Page) -> None:
+    assert "python -m tft explain tft/low_data/tft-00001" in page.texts["code"]
+    assert "python -m tft explain direct/low_data/logged" in page.texts["code"]
+
+
 def test_every_answer_has_its_verdict_and_what_was_trained_on(page: Page) -> None:
     cells = {cell["cell"]: cell for cell in page.script("data")["cells"]}
-    assert {len(cell["answers"]) for cell in cells.values()} == {4}
+    assert {len(cell["answers"]) for cell in cells.values()} == {TURNS}
     prediction, staged, good, reason, _, near = cells["noisy_labels-direct"]["answers"][0]
     assert (prediction, staged, good) == (["OrderTea", {"kind": "Darjeeling"}], 0.75, False)
     assert reason
@@ -233,8 +266,9 @@ def test_charts_hold_this_run_and_the_published_one(page: Page, project: Path) -
     assert told == {
         ("OrderTea", "OrderTea"): (1, 0.5),
         ("OrderTea", "(no call)"): (1, 0.5),
-        (RESPOND, RESPOND): (2, 1.0),
+        (RESPOND, RESPOND): (6, 1.0),
     }
+    assert rows[0]["query"].keys() == {"scenario", "pipeline", "tool", "predicted"}
 
 
 def test_where_nothing_is_published_this_run_stands_alone() -> None:
@@ -261,8 +295,8 @@ def anchors(page: Page) -> list[dict[str, str | None]]:
 
 def test_what_of_the_tests_was_in_the_training_is_told(page: Page) -> None:
     told = " | ".join(page.texts["td"])
-    # MADE has the first of two distinct utterances, no message, and the one kind of tea.
-    assert "| 0.500 | 0.000 | 1.000 | noisy_labels | direct |" in told
+    # MADE has five of six utterances, no message, and the one kind of tea.
+    assert "| 0.833 | 0.000 | 1.000 | noisy_labels | direct |" in told
     assert page.texts["th"][-1] != "kind"
     assert "kind" in page.texts["th"]
     assert [text for text in page.texts["p"] if "calls left out of both" in text]
@@ -346,7 +380,7 @@ def beyond(project: Path) -> Iterator[Page]:
 
 def test_other_names_and_doses_are_drawn_where_there_are_any(beyond: Page, page: Page) -> None:
     told = " | ".join(beyond.texts["td"])
-    assert "low_data | tft | 0.750 | 0.500 ± 0.125 | 1.000 | 1.000 ± 0.125" in told
+    assert "low_data | tft | 0.500 ± 0.125 | 1.000 ± 0.125" in told  # between them links
     specs = beyond.script("charts")
     added = {"robustness-judge", "robustness-service_call_exact",
              "sweep-low_data-judge", "sweep-low_data-service_call_exact"}  # fmt: skip
@@ -354,11 +388,28 @@ def test_other_names_and_doses_are_drawn_where_there_are_any(beyond: Page, page:
     places = {attributes.get("id") for tag, attributes in beyond.tags if tag == "figure"}
     assert places == {f"chart-{name}" for name in specs}
     rows = specs["robustness-judge"]["data"]["values"]
-    assert [(one["names"], one["score"]) for one in rows if one["pipeline"] == "tft"] == [
-        ("original", 0.75), ("v1", 0.5), ("v2", 0.5),
+    told = [
+        (one["names"], one["score"], "query" in one) for one in rows if one["pipeline"] == "tft"
+    ]
+    assert told == [
+        ("original", 0.75, True), ("v1", 0.5, False), ("v2", 0.5, False),
     ]  # fmt: skip
     rows = specs["sweep-low_data-judge"]["data"]["values"]
     assert rows[-1] == {"dose": 80, "pipeline": "tft", "score": 0.5, "low": 0.25, "high": 0.75}
+    plotted = Path("reports/robustness.csv").read_text().splitlines()
+    assert plotted[0] == "scenario,pipeline,names,measure,score"
+    assert "low_data,tft,original,judge,0.75" in plotted
+    plotted = Path("reports/sweep.csv").read_text().splitlines()
+    assert plotted[0] == "param,dose,pipeline,measure,score,low,high"
+    assert "scenarios.low_data.traces,80,tft,judge,0.5,0.25,0.75" in plotted
+    assert "scenarios.low_data.traces,80,tft,service calls exact,0.25,0.25,0.25" in plotted
+    assert "dvc exp apply sweep-low_data-80" in beyond.texts["code"]
+    links = [
+        text
+        for text, one in zip(beyond.texts["a"], anchors(beyond), strict=True)
+        if one["href"] == "#scenario=low_data&pipeline=tft"
+    ]
+    assert "0.750" in links  # under the original names
     assert "Beyond the benchmark" not in " ".join(page.texts["a"] + page.texts["h2"])
 
 
@@ -486,26 +537,48 @@ def test_it_loads_without_a_complaint_and_without_a_network(opened: webdriver.Ch
     assert opened.title.startswith("Benchmark: corpus builtin")
 
 
+ALL = (len(SCENARIOS) + 1) * TURNS
+
+
 def test_filters_count_the_turns_they_leave(opened: webdriver.Chrome) -> None:
     groups = len(SCENARIOS) + 1
-    assert choose(opened).startswith(f"{groups * 4} of {groups * 4} turns: ")
+    assert choose(opened).startswith(f"{ALL} of {ALL} turns: ")
     told = choose(opened, scenario="low_data", pipeline="direct")
-    assert told.startswith(f"4 of {groups * 4} turns: ")
+    assert told.startswith(f"{TURNS} of {ALL} turns: ")
     told = choose(opened, answer="0")
-    assert told == f"1 of {groups * 4} turns: direct bad 1"
+    assert told == f"1 of {ALL} turns: direct bad 1"
     assert len(opened.find_elements(By.CSS_SELECTOR, "#list .turn")) == 1
-    assert choose(opened, verdict="good") == f"0 of {groups * 4} turns"
+    assert choose(opened, verdict="good") == f"0 of {ALL} turns"
     told = choose(opened, pipeline="", answer="", verdict="", verdicts="only tft", tool="OrderTea")
-    assert told == f"2 of {groups * 4} turns: direct bad 2, tft good 2"
+    assert told == f"2 of {ALL} turns: direct bad 2, tft good 2"
     assert "verdicts=only+tft" in opened.current_url
     # On what the order is, students of one scenario disagree, and policies that need no training.
     told = choose(opened, verdicts="tft direct")
-    assert told == f"2 of {groups * 4} turns: direct bad 2, tft good 2"
+    assert told == f"2 of {ALL} turns: direct bad 2, tft good 2"
     untrained = choose(opened, scenario="(no training)", verdicts="differ")
-    assert untrained.startswith(f"2 of {groups * 4} turns: ")
-    assert choose(opened, verdicts="tft direct") == f"0 of {groups * 4} turns"
-    opened.find_element(By.CSS_SELECTOR, "#filters [type=reset]").click()
-    wait(opened, lambda: choose(opened).startswith(f"{groups * 4} of"))
+    assert untrained.startswith(f"2 of {ALL} turns: ")
+    assert choose(opened, verdicts="tft direct") == f"0 of {ALL} turns"
+    reset(opened)
+    told = choose(opened, argument="kind")
+    assert told.startswith(f"{2 * groups} of {ALL} turns: ")
+    choose(opened, scenario="low_data")
+    assert choose(opened, outcome="right") == f"2 of {ALL} turns: tft good 2"
+    assert choose(opened, outcome="wrong") == f"1 of {ALL} turns: direct bad 1"
+    assert choose(opened, argument="") == f"1 of {ALL} turns: direct bad 1"
+    assert choose(opened, outcome="missing") == f"0 of {ALL} turns"
+    reset(opened)
+    choose(opened, scenario="low_data", pipeline="tft")
+    assert choose(opened, turn="4-6").startswith(f"1 of {ALL} turns: ")
+    assert choose(opened, turn="1-3").startswith(f"7 of {ALL} turns: ")
+    assert choose(opened, long="4-6").startswith(f"3 of {ALL} turns: ")
+    assert choose(opened, turn="", conversation="wait").startswith(f"4 of {ALL} turns: ")
+    assert choose(opened, long="1-3") == f"0 of {ALL} turns"
+    reset(opened)
+
+
+def reset(browser: webdriver.Chrome) -> None:
+    browser.find_element(By.CSS_SELECTOR, "#filters [type=reset]").click()
+    wait(browser, lambda: choose(browser).startswith(f"{ALL} of"))
 
 
 def test_a_click_on_a_number_filters(opened: webdriver.Chrome) -> None:
@@ -514,12 +587,52 @@ def test_a_click_on_a_number_filters(opened: webdriver.Chrome) -> None:
     wait(opened, lambda: choose(opened).startswith("1 of"))
     chosen = Select(opened.find_element(By.NAME, "scenario")).first_selected_option.text
     assert chosen == "low_data"
-    tiles = opened.find_elements(By.CSS_SELECTOR, "#chart-confusion .mark-rect path")
-    assert len(tiles) == 3
-    opened.execute_script(
-        "arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true}))", tiles[0]
+    # The test conversation that a training conversation is most alike.
+    link = "[href='#scenario=low_data&pipeline=tft&conversation=tea']"
+    opened.find_element(By.CSS_SELECTOR, link).click()
+    wait(opened, lambda: choose(opened).startswith(f"2 of {ALL} turns: tft "))
+
+
+MARKS = {  # by what they look like: how many, and which turns the first shows
+    "#chart-confusion .mark-rect path": (3, "tool=OrderTea&predicted=none", "1 of"),
+    "#chart-arguments .mark-rect path": (1, "tool=OrderTea&argument=kind&outcome=wrong", "1 of"),
+    "#chart-by-turn .mark-symbol.layer_1_marks path": (4, "turn=1-3", "7 of"),
+    "#chart-by-length .mark-symbol.layer_1_marks path": (4, "long=1-3", "4 of"),
+}
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_click_on_a_mark_of_a_chart_shows_its_turns(opened: webdriver.Chrome, mark: str) -> None:
+    number, query, told = MARKS[mark]
+    marks = opened.find_elements(By.CSS_SELECTOR, mark)
+    assert len(marks) == number
+    click(opened, marks[0])
+    address = f"#scenario=baseline&pipeline=direct&{query}"
+    wait(opened, lambda: opened.current_url.endswith(address))
+    assert choose(opened).startswith(f"{told} {ALL} turns: direct ")
+    assert opened.get_log("browser") == []
+
+
+def test_a_click_on_what_has_no_turns_does_nothing(opened: webdriver.Chrome) -> None:
+    before = opened.current_url
+    for mark in ("#chart-by-turn .mark-line path", "#chart-loss .mark-line path",
+                 "#chart-times .mark-rect path"):  # fmt: skip
+        click(opened, opened.find_element(By.CSS_SELECTOR, mark))
+    points = opened.find_elements(
+        By.CSS_SELECTOR,
+        "#chart-delta .mark-symbol[aria-roledescription='symbol mark container'] path",
     )
-    wait(opened, lambda: "predicted=" in opened.current_url)
+    assert opened.current_url == before
+    for point in points[:2]:  # of this run, as published
+        click(opened, point)
+    wait(opened, lambda: opened.current_url != before)
+    assert opened.current_url.endswith("#scenario=baseline&verdicts=tft+direct")
+
+
+def click(browser: webdriver.Chrome, mark: Any) -> None:
+    browser.execute_script(
+        "arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true}))", mark
+    )
 
 
 def test_a_turn_shows_its_texts_as_they_are(opened: webdriver.Chrome) -> None:

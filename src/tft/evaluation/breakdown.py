@@ -115,6 +115,18 @@ def curves_csv(summary: Mapping[str, Any]) -> str:
     return _csv(["split", "first", "last", "n", *CURVES], lines)
 
 
+def arguments_csv(summary: Mapping[str, Any]) -> str:
+    """`arguments` of a breakdown, a line an outcome that there is, which `dvc plots` draws."""
+    lines = [
+        {"tool": tool, "argument": name, "outcome": outcome, "turns": turns}
+        for tool, names in summary["arguments"].items()
+        for name, outcomes in names.items()
+        for outcome, turns in outcomes.items()
+        if turns
+    ]
+    return _csv(["tool", "argument", "outcome", "turns"], lines)
+
+
 def _csv(columns: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")

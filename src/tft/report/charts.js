@@ -17,6 +17,8 @@ function scheme() {
     legend: { ...texts, orient: "top", columns: phone ? 2 : 0 },
     text: { fill: ink },
     rule: { stroke: soft },
+    mark: { cursor: { expr: "datum.query ? 'pointer' : 'default'" } },
+    line: { cursor: "default" }, // its points have rows of their own
   };
 }
 
@@ -41,7 +43,9 @@ async function draw() {
     }),
   );
   for (const { view } of drawn) {
-    view.addEventListener("click", (_, item) => item?.datum?.predicted && browse(item.datum));
+    view.addEventListener("click", (_, item) => {
+      if (item?.cursor === "pointer") location.hash = new URLSearchParams(item.datum.query);
+    });
   }
 }
 
@@ -51,12 +55,6 @@ function choose() {
     spec.params.forEach(({ name }) => view.signal(name, values[name]));
     view.runAsync();
   }
-}
-
-// A tile of the confusion shows its turns.
-function browse({ scenario, pipeline, reference, predicted }) {
-  const name = predicted === "(no call)" ? "none" : predicted;
-  location.hash = new URLSearchParams({ scenario, pipeline, tool: reference, predicted: name });
 }
 
 document.getElementById("cell").addEventListener("change", choose);

@@ -1,7 +1,8 @@
 """The page's charts: Vega-Lite by altair, each with its data inside.
 
-All but the first hold every cell's data and show those of the cell, or the scenario, that their
-params of these names say; the page sets them.
+Where a chart has a param `cell` or `scenario`, it holds every cell's data and shows those that the
+param says; the page sets it. A row's `query` are the turns that the page shows at a click on its
+mark.
 """
 
 import csv
@@ -11,7 +12,7 @@ from typing import Any
 
 import altair as alt
 
-from tft.report.table import MEASURES, PUBLISHED, Comparison
+from tft.report.table import MEASURES, PUBLISHED, Comparison, Robustness, Sweep
 
 Rows = Sequence[Mapping[str, Any]]
 Layers = alt.LayerChart | alt.FacetChart  # as altair types `layer`
@@ -49,7 +50,14 @@ def confusion_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
 def argument_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A breakdown's `arguments`; `rank` is the order in which OUTCOMES are drawn."""
     return [
-        {"argument": f"{name} ({tool})", "outcome": outcome, "turns": counts[outcome], "rank": rank}
+        {
+            "tool": tool,
+            "argument": name,
+            "label": f"{name} ({tool})",
+            "outcome": outcome,
+            "turns": counts[outcome],
+            "rank": rank,
+        }
         for tool, names in breakdown["arguments"].items()
         for name, counts in names.items()
         for rank, outcome in enumerate(OUTCOMES)
@@ -73,8 +81,37 @@ def delta_rows(comparison: Comparison, kinds: Mapping[str, str]) -> list[dict[st
 
 def delta_csv(rows: Rows) -> str:
     """`delta_rows` as CSV, which `dvc plots` draws."""
+    return _csv(["scenario", "source", "difference", "low", "high"], rows)
+
+
+def robustness_csv(places: Mapping[str, Mapping[str, str]], robustness: Robustness) -> str:
+    """`robustness_rows` of all measures as CSV; a head alone where no student was asked again."""
+    rows = [
+        {"measure": MEASURES[measure], **row}
+        for measure in (MEASURES if robustness else ())
+        for row in robustness_rows(places, robustness, measure)
+    ]
+    return _csv(["scenario", "pipeline", "names", "measure", "score"], rows)
+
+
+def sweep_csv(sweep: Sweep) -> str:
+    """`sweep_rows` of all scenarios and measures as CSV; a head alone where there was no sweep.
+
+    A score without an interval is its own bounds, because `dvc plots` reads nothing as 0.
+    """
+    rows = []
+    for one in sweep.values():
+        for measure, name in MEASURES.items():
+            for row in sweep_rows(one["rows"], measure):
+                bounds = {
+                    key: row["score"] if row[key] is None else row[key] for key in ("low", "high")
+                }
+                rows.append({"param": one["dose"], "measure": name, **row, **bounds})
+    return _csv(["param", "dose", "pipeline", "measure", "score", "low", "high"], rows)
+
+
+def _csv(columns: Sequence[str], rows: Rows) -> str:
     text = io.StringIO()
-    columns = ["scenario", "source", "difference", "low", "high"]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -101,7 +138,7 @@ def delta(rows: Rows) -> Layers:
 
 
 def robustness_rows(
-    places: Mapping[str, Mapping[str, str]], robustness: Mapping[str, Any], measure: str
+    places: Mapping[str, Mapping[str, str]], robustness: Robustness, measure: str
 ) -> list[dict[str, Any]]:
     """Each cell's score under the tools' original names and under each variant's."""
     return [
@@ -173,7 +210,7 @@ def confusion(rows: Rows) -> Layers:
         tooltip=["reference:N", "predicted:N", "turns:Q", alt.Tooltip("share:Q", format=".1%")],
     )
     depth = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.08, 1]), legend=None)
-    tiles = base.mark_rect(color=COLOURS[1], cursor="pointer").encode(opacity=depth)
+    tiles = base.mark_rect(color=COLOURS[1]).encode(opacity=depth)
     return alt.layer(tiles, base.mark_text().encode(text="turns:Q")).properties(
         width="container", height=44 * len({row["reference"] for row in rows})
     )
@@ -186,20 +223,21 @@ def arguments(rows: Rows) -> alt.Chart:
     return (
         _of_cell(chart)
         .encode(
-            y=alt.Y("argument:N", sort=None, title=None),
+            y=alt.Y("label:N", sort=None, title=None),
             x=alt.X("turns:Q", title="calls to the right tool"),
             color=alt.Color("outcome:N", scale=scale, title=None),
             order=alt.Order("rank:Q"),
-            tooltip=["argument:N", "outcome:N", "turns:Q"],
+            tooltip=["label:N", "outcome:N", "turns:Q"],
         )
-        .properties(width="container", height=20 * len({row["argument"] for row in rows}))
+        .properties(width="container", height=20 * len({row["label"] for row in rows}))
     )
 
 
 def curve(rows: Rows, names: Sequence[str], title: str) -> alt.Chart:
     """The judge's score of a scenario's cells, by bins from `first` to `last`."""
+    points = alt.OverlayMarkDef(size=80)  # a thumb hits them
     return (
-        _of_scenario(alt.Chart(_data(rows)).mark_line(point=True), names)
+        _of_scenario(alt.Chart(_data(rows)).mark_line(point=points), names)
         .encode(
             x=alt.X("last:O", title=f"{title}, up to", axis=alt.Axis(labelAngle=0)),
             y=alt.Y("judge:Q", scale=alt.Scale(domain=[0, 1])),

@@ -10,9 +10,9 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from tft.report import charts
+from tft.report import charts, links
+from tft.report.links import LinkedSheet, Query
 from tft.report.table import (
-    CORRECTED,
     LABELS,
     MEASURES,
     TEACHER,
@@ -44,23 +44,10 @@ from tft.task import RESPOND
 
 HERE = Path(__file__).parent
 
-# What the turns behind a column of the table have in common, in the browser's filters.
-NARROWED = {
-    "judge": {},
-    CORRECTED: {},
-    "staged tool call": {},
-    "name accuracy": {},
-    "service call exact": {"tool": "service"},
-    "n": {},
-    "parse failures": {"answer": "0"},
-}
 VEGA_LITE = alt.SCHEMA_VERSION.rpartition(".")[0]  # v6.4 of v6.4.1, as vl_convert names it
 EXPORT = "window.vegaEmbed = vegaEmbed;"
 STEPS = ("filter", "relabel", "synthesize", "audit")
 
-Query = dict[str, str] | None
-"""Settings of the browser's filters that show the turns behind a number."""
-LinkedSheet = tuple[list[str], list[list[tuple[str, Query]]]]
 Curation = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """{step: {scenario: metrics}}."""
 
@@ -121,11 +108,15 @@ def render_page(run: Run) -> str:
         about_correction=about_correction(run.cells),
         about_p=about_p(len(scenarios), run.cells),
         about_baselines=about_baselines(run.cells),
-        comparison=_linked_comparison(run) if both(run.pipelines) else None,
-        cells=_linked_cells(run, places),
+        comparison=(
+            links.of_comparison(comparison_sheet(run.comparison, run.kinds), run.kinds)
+            if both(run.pipelines)
+            else None
+        ),
+        cells=links.of_cells(cells_sheet(run.cells, run.kinds, run.pipelines), places.values()),
         tools=_linked_tools(run, places),
         seeds=run.seeds,
-        robustness=run.robustness and robustness_sheets(run.robustness, run.kinds, run.pipelines),
+        robustness=_linked_robustness(run, places),
         about_robustness=run.robustness and about_robustness(run.robustness),
         under_other_names=UNDER_OTHER_NAMES,
         sweep=run.sweep,
@@ -133,11 +124,18 @@ def render_page(run: Run) -> str:
         places=places,
         labels=LABELS,
         first=next(cell for cell in places if cell not in LABELS),
+        bins={
+            name: links.bins([row for one in run.breakdown.values() for row in one[f"by_{name}"]])
+            for name in ("turn", "length")
+        },
         charts={name: chart.to_dict() for name, chart in _charts(run, places).items()},
         curation=_curation_sheet(run.curation, scenarios),
         reasons=_reasons(run.curation, scenarios),
         about_contamination=about_contamination(run.contamination),
-        contamination=contamination_sheet(run.contamination, run.kinds),
+        contamination=links.of_contamination(
+            contamination_sheet(run.contamination, run.kinds), run.contamination
+        ),
+        pairs=links.closest_pairs(run.contamination, run.kinds),
         costs=list(_costs([*of_scenarios, *run.others])),
         times=_time_sheet(run.times),
         data={
@@ -157,28 +155,13 @@ def _file(name: str) -> Markup:
     return Markup((HERE / name).read_text(encoding="utf-8"))  # noqa: S704
 
 
-def _linked_cells(run: Run, places: Mapping[str, dict[str, str]]) -> LinkedSheet:
-    head, rows = cells_sheet(run.cells, run.kinds, run.pipelines)
-    linked = []
-    for row, place in zip(rows, places.values(), strict=True):
-        queries = [place | NARROWED[name] if name in NARROWED else None for name in head]
-        linked.append(list(zip(row, queries, strict=True)))
-    return head, linked
-
-
-def _linked_comparison(run: Run) -> LinkedSheet:
-    head, rows = comparison_sheet(run.comparison, run.kinds)
-    linked = []
-    for row, scenario in zip(rows, run.kinds, strict=True):
-        queries: list[Query] = [None] * len(head)
-        for column, query in (
-            ("TFT", {"pipeline": "tft"}),
-            ("Direct", {"pipeline": "direct"}),
-            ("difference", {"verdicts": "tft direct"}),
-        ):
-            queries[head.index(column)] = {"scenario": scenario, **query}
-        linked.append(list(zip(row, queries, strict=True)))
-    return head, linked
+def _linked_robustness(run: Run, places: Mapping[str, dict[str, str]]) -> list[Sheet | LinkedSheet]:
+    """What was answered under the original names are the page's turns."""
+    if not run.robustness:
+        return []
+    *comparison, cells = robustness_sheets(run.robustness, run.kinds, run.pipelines)
+    asked = [place for cell, place in places.items() if cell in run.robustness["cells"]]
+    return [*comparison, links.of_cells(cells, asked)]
 
 
 def _linked_tools(run: Run, places: Mapping[str, dict[str, str]]) -> LinkedSheet:
@@ -212,23 +195,30 @@ def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
     def of_cells(rows: Callable[[Mapping[str, Any]], charts.Rows]) -> charts.Rows:
         return charts.cell_rows(places, {cell: rows(run.breakdown[cell]) for cell in places})
 
-    by_turn = of_cells(lambda one: one["by_turn"])
-    by_length = of_cells(lambda one: one["by_length"])
+    def binned(name: str, query: str) -> charts.Rows:
+        rows = of_cells(lambda one: one[name])
+        return links.with_queries(rows, lambda row: {query: links.of_bin(row)})
+
+    by_turn, by_length = binned("by_turn", "turn"), binned("by_length", "long")
+    confusion = links.with_queries(of_cells(charts.confusion_rows), links.of_confusion)
+    arguments = links.with_queries(of_cells(charts.argument_rows), links.of_argument)
     drawn = {
-        "confusion": charts.confusion(of_cells(charts.confusion_rows)),
-        "arguments": charts.arguments(of_cells(charts.argument_rows)),
+        "confusion": charts.confusion(confusion),
+        "arguments": charts.arguments(arguments),
         "by-turn": charts.curve(by_turn, names, "number of the turn"),
         "by-length": charts.curve(by_length, names, "assistant turns of a conversation"),
         "loss": charts.loss(charts.cell_rows(places, run.losses), names),
     }
     if both(run.pipelines):
-        drawn["delta"] = charts.delta(charts.delta_rows(run.comparison, run.kinds))
+        rows = charts.delta_rows(run.comparison, run.kinds)
+        drawn["delta"] = charts.delta(links.with_queries(rows, links.of_delta))
     if run.times:
         drawn["times"] = charts.times(charts.time_rows(run.times))
     for measure in MEASURES:
         if run.robustness:
-            rows = charts.robustness_rows(places, run.robustness, measure)
-            drawn[f"robustness-{measure}"] = charts.robustness(rows, names, measure)
+            scores = charts.robustness_rows(places, run.robustness, measure)
+            linked = links.with_queries(scores, links.of_names)
+            drawn[f"robustness-{measure}"] = charts.robustness(linked, names, measure)
         for scenario, one in run.sweep.items():
             rows = charts.sweep_rows(one["rows"], measure)
             chart = charts.sweep(rows, names, one["dose"], measure)

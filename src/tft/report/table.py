@@ -106,6 +106,19 @@ def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> dict[str,
     return content
 
 
+def read_contamination(pipelines: Sequence[str], scenarios: Sequence[str]) -> Contamination:
+    """metrics/contamination/PIPELINE.json of every pipeline.
+
+    Raises:
+        InputError: one is not there, or lacks a scenario.
+    """
+    folder = Path("metrics/contamination")
+    return {
+        name: read_metrics(folder / f"{name}.json", "contamination", holds=scenarios)
+        for name in pipelines
+    }
+
+
 def sweep_of(sweep: Sweep, corpus: str, student: str) -> Sweep:
     """The part of metrics/sweep.json that is of this corpus and student: the file outlives runs."""
     run = (corpus, student)

@@ -16,18 +16,21 @@ function element(tag, className, ...children) {
 const folded = (title, ...children) =>
   element("details", "", element("summary", "soft", title), ...children);
 
+const callsIn = (messages) => messages.filter(Array.isArray).length; // one an assistant turn
+
 // An item of the list is a turn in a scenario, where several cells may have answered it.
 const scenarios = [...new Set(data.cells.map((cell) => cell.scenario))];
 const items = scenarios.flatMap((scenario) => {
   const cells = data.cells.filter((cell) => cell.scenario === scenario);
   return data.turns.map(([place, index], number) => {
     const [id, messages] = data.conversations[place];
+    const numbers = { turn: callsIn(messages.slice(0, index + 1)), long: callsIn(messages) };
     const answers = cells.map((cell) => {
       const [prediction, staged, good, reason, evidence, near] = cell.answers[number];
       const verdict = good === null ? "none" : good ? "good" : "bad";
       return { cell, prediction, staged, verdict, reason, evidence, near };
     });
-    return { scenario, id, messages, index, reference: messages[index], answers };
+    return { scenario, id, messages, index, ...numbers, reference: messages[index], answers };
   });
 });
 let shown = [];
@@ -42,6 +45,10 @@ options("pipeline", data.cells.map((cell) => cell.pipeline));
 options("tool", items.map((item) => item.reference[0]).sort());
 options("predicted", items.flatMap((item) => item.answers).filter((one) => one.staged > 0)
   .map((one) => one.prediction[0]).sort());
+options("argument", items.filter((item) => item.reference[0] !== data.respond)
+  .flatMap(({ reference, answers }) => [reference[1], ...answers.map((one) => outcomes(reference, one))])
+  .flatMap((given) => Object.keys(given)).sort());
+options("conversation", items.map((item) => item.id));
 options("verdicts", trained.map((name) => `only ${name}`), (value) => `${value} good`);
 
 // A turn without a verdict is none that anybody disagrees on, as in the table.
@@ -49,8 +56,35 @@ const disagree = (answers) =>
   ["good", "bad"].every((verdict) => answers.some((one) => one.verdict === verdict));
 const compared = (answer) => ["tft", "direct"].includes(answer.cell.pipeline);
 
+const within = (bin, number) => {
+  const [first, last] = bin.split("-").map(Number);
+  return first <= number && number <= last;
+};
+
+// What became of each argument of a service call to the right tool, as the chart counts them.
+function outcomes([tool, wanted], { prediction: [name, given], staged }) {
+  if (tool === data.respond || !staged || name !== tool) return {};
+  const became = (key) => {
+    if (!(key in given)) return "missing";
+    if (!(key in wanted)) return "invented";
+    return JSON.stringify(given[key]) === JSON.stringify(wanted[key]) ? "right" : "wrong";
+  };
+  return Object.fromEntries(Object.keys({ ...wanted, ...given }).map((key) => [key, became(key)]));
+}
+
+// Without an outcome also turns whose reference alone has the argument, the tool being wrong.
+function concerns(reference, answer, { argument, outcome }) {
+  const found = outcomes(reference, answer);
+  const names = argument ? [argument] : Object.keys(found);
+  if (outcome) return names.some((name) => found[name] === outcome);
+  return !argument || argument in found || argument in reference[1];
+}
+
 function matching(item, filter) {
   const tool = item.reference[0];
+  if (filter.conversation && item.id !== filter.conversation) return [];
+  if (filter.turn && !within(filter.turn, item.turn)) return [];
+  if (filter.long && !within(filter.long, item.long)) return [];
   if (filter.scenario && item.scenario !== filter.scenario) return [];
   if (filter.tool === "service" ? tool === data.respond : filter.tool && tool !== filter.tool) return [];
   if (filter.verdicts === "differ" && !disagree(item.answers)) return [];
@@ -63,7 +97,8 @@ function matching(item, filter) {
     (!filter.pipeline || one.cell.pipeline === filter.pipeline) &&
     (!filter.predicted || (one.staged > 0 ? one.prediction[0] : "none") === filter.predicted) &&
     (!filter.answer || one.staged === Number(filter.answer)) &&
-    (!filter.verdict || one.verdict === filter.verdict));
+    (!filter.verdict || one.verdict === filter.verdict) &&
+    concerns(item.reference, one, filter));
 }
 
 function update() {
