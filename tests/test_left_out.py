@@ -10,7 +10,7 @@ import logs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_formats import BYE, HELLO, ROOMS, imported
+from test_formats import ASKED, BYE, FOUND, HELLO, ROOMS, imported
 
 from tft.conversation import Conversation, Message, assistant, user
 from tft.corpus.formats import openai_chat
@@ -205,7 +205,6 @@ def test_what_a_request_holds_beside_its_messages_is_counted_once_a_dialogue(
         "observations[0].id": "o1",
         "observations[0].startTime": "1",
         "observations[0] reasoning[1]": "R7 is free",
-        "observations[0].input.tools[0].function.description": "Find a room",
         "observations[0] tools": openai_chat.read_tools(tools),
     }
 
@@ -261,6 +260,30 @@ def test_a_published_question_and_its_answer_lose_nothing(tmp_path: Path) -> Non
         "question[0].name": "Ann", "answer.arguments": {"floor": 1}, "answer.by": "Kim",
         "context": ["c"],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "note"),
+    [
+        ({}, None),
+        ({"description": None}, None),
+        (
+            {"description": "Find a chamber"},
+            "tools described otherwise than in the job description",
+        ),
+        ({"parameters": {"type": "object"}}, "other tools than in the job description"),
+        ({"name": "FindChamber"}, "other tools than in the job description"),
+    ],
+)
+def test_tools_of_a_log_that_are_not_the_tasks_are_kept_and_counted(
+    tmp_path: Path, changed: dict[str, Any], note: str | None
+) -> None:
+    tool = {"type": "function", "function": ROOMS.to_openai()["function"] | changed}
+    record = {"messages": [HELLO, ASKED, FOUND, BYE], "tools": [tool]}
+    (one,), report = imported(tmp_path, logs.lines([record]))
+    noted = [kind for kind in report.files["traces.jsonl"].notes if "job description" in kind]
+    assert noted == ([note] if note else [])
+    assert one.provenance.get("tools") == (openai_chat.read_tools([tool]) if note else None)
 
 
 def test_keys_that_are_ids_do_not_fill_the_report(tmp_path: Path) -> None:

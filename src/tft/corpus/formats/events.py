@@ -35,13 +35,13 @@ class Logged(NamedTuple):
     Attributes:
         events: in their order.
         id: its own id, if it has one.
-        tools: JSON Schema of the parameters by name, of the tools that the log says there were.
+        tools: name, description and parameters of those that the log says there were.
         more: whatever else the log holds, as it stands, by its path.
     """
 
     events: list[Event]
     id: str | None = None
-    tools: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
     more: dict[str, Any] = {}  # noqa: RUF012 - nobody writes to it
 
 

@@ -99,15 +99,19 @@ def _call(at: int, call: Mapping[str, Any]) -> Event:
             raise InputError(f"no tool call: message {at}: {call!r:.120}")
 
 
-def read_tools(tools: Any) -> dict[str, Any] | None:
-    """Schemas by name of a `tools` list, flat entries included; None where there is none."""
+def read_tools(tools: Any) -> list[dict[str, Any]] | None:
+    """Those of a `tools` list, flat entries included; None where there is none."""
     if not tools:
         return None
     functions = [tool.get("function", tool) for tool in objects("tools", tools)]
-    return {
-        str(function.get("name")): function.get("parameters", function.get("input_schema"))
+    return [
+        {
+            "name": str(function.get("name")),
+            "description": function.get("description"),
+            "parameters": function.get("parameters", function.get("input_schema")),
+        }
         for function in objects("tools", functions)
-    }
+    ]
 
 
 def message_read(message: Mapping[str, Any]) -> Read:
@@ -138,7 +142,7 @@ def tool_read(tool: Mapping[str, Any]) -> Read:
     """What `read_tools` reads of a tool."""
     function = tool.get("function", tool)
     schema = "parameters" if "parameters" in function else "input_schema"
-    read: dict[str, Read] = {"name": True, schema: True}
+    read: dict[str, Read] = {"name": True, "description": True, schema: True}
     return {"type": True, **({"function": read} if "function" in tool else read)}
 
 

@@ -14,7 +14,7 @@ class Request(NamedTuple):
     """What a model was shown, with its answer, what it might call, and what else the log holds."""
 
     events: list[Event]
-    tools: dict[str, Any] | None
+    tools: list[dict[str, Any]] | None
     unread: list[tuple[str, Any]]
 
 
