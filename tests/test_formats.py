@@ -111,7 +111,7 @@ def test_what_has_no_place_in_a_conversation_stays_beside_it() -> None:
         "reasoning": {"1": "find one"},
     }
     logged = openai_chat.parse({"messages": [HELLO | {"name": "Kim"}, BYE], "model": "m"})
-    assert logged.more == {"model": "m", "message_fields": {"0": {"name": "Kim"}}}
+    assert logged.more == {"model": "m", "messages[0].name": "Kim"}
 
 
 @pytest.mark.parametrize(

@@ -285,8 +285,10 @@ def test_no_format_lets_a_planted_value_through(
     fetch: Run, write: Callable[[Conversation], list[Any]]
 ) -> None:
     name = f"session of {MAIL}"
-    lines = logs.lines(write(Conversation(name, "test", DIALOGUE)))
-    done = fetch(lines)
+    records = write(Conversation(name, "test", DIALOGUE))
+    for record in records:  # keys become paths in the report
+        record[f"of {MAIL}"] = 1
+    done = fetch(logs.lines(records))
     assert done.exit_code == 0, done.output
     assert_clean(done.output)
     (one,) = imported()
@@ -301,6 +303,7 @@ def test_no_format_lets_a_planted_value_through(
     assert "<SSN_1> and <KEY_1>" in answered.arguments["message"]  # type: ignore[union-attr]
     assert "redacted: EMAIL: 1 of 1 traces, first in line " in done.output
     assert summary()["redacted"]["PHONE"]["times"] >= 2
+    assert any("of <EMAIL_1>" in path for path in summary()["left_out"])
 
 
 def broken(**changed: Any) -> str:

@@ -12,7 +12,7 @@
 import itertools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tft.conversation import Message, ToolCall, user
@@ -58,15 +58,26 @@ def assemble(logged: Logged, task: Task) -> Assembled:
             case "system":
                 built.system(events)
     messages = built.finish()
-    if logged.tools is not None:
-        declared = {tool.name: tool.parameters for tool in task.tools if tool != TALK}
-        if logged.tools != declared:
-            built.notes["other tools than in the job description"] += 1
-            built.kept["tools"] = logged.tools
+    if logged.tools is not None and (note := _difference(logged.tools, task)):
+        built.notes[note] += 1
+        built.kept["tools"] = logged.tools
     for event in logged.events:
         if event.note:
             built.notes[event.note] += 1
     return Assembled(messages, dict(built.kept), built.notes)
+
+
+def _difference(tools: Sequence[Mapping[str, Any]], task: Task) -> str | None:
+    """How the tools of a log differ from the task's, which the student is shown."""
+    declared = {tool.name: tool for tool in task.tools if tool != TALK}
+    schemas = {tool["name"]: tool["parameters"] for tool in tools}
+    if len(schemas) < len(tools) or schemas != {
+        name: tool.parameters for name, tool in declared.items()
+    }:
+        return "other tools than in the job description"
+    if any(tool["description"] not in (None, declared[tool["name"]].description) for tool in tools):
+        return "tools described otherwise than in the job description"
+    return None
 
 
 def _side(event: Event) -> str:

@@ -1,6 +1,6 @@
-"""What became of every line of a log: read, mapped, split or refused."""
+"""What became of every line of a log, and of all that it holds: read, mapped, left out, refused."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,11 @@ from tft.tables import Table
 
 SHOWN = 10
 """Line numbers in the summary for each reason; conversations and the table of refusals hold all."""
+
+KINDS, LONGEST = 200, 200
+"""Kinds of one thing that a file's report tells apart, and characters of their names: a log whose
+keys are ids must not fill memory."""
+OTHERS = "all others"
 
 DIALOGUES = "several dialogues in one trace"
 
@@ -44,9 +49,28 @@ class _Tally:
             self.lines.append(line)
 
 
+class _Tallies(dict[str, _Tally]):
+    """Tallies by kind; kinds beyond the first `KINDS` are one."""
+
+    def count(self, line: int, found: Mapping[str, int]) -> None:
+        """Count what a trace holds, by kind how many times."""
+        named: Counter[str] = Counter()
+        for kind, times in found.items():
+            name = kind[:LONGEST]
+            if name not in self and len(self) < KINDS:
+                self[name] = _Tally()
+            named[name if name in self else OTHERS] += times
+        for name, times in named.items():
+            self.setdefault(name, _Tally()).add(line, times)
+
+
 @dataclass
 class FileReport:
-    """The counts of one file. A trace is a line, or all lines that name one trace."""
+    """The counts of one file. A trace is a line, or all lines that name one trace.
+
+    `left_out` counts what no reader reads, by its path. What a trace holds of it is kept in the
+    conversation's provenance, what stands around traces is not.
+    """
 
     format: str
     lines: int = 0
@@ -54,20 +78,20 @@ class FileReport:
     conversations: int = 0
     as_they_stand: int = 0
     passed_over: int = 0
-    notes: defaultdict[str, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
-    refused: defaultdict[str, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
-    redacted: defaultdict[str, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
+    left_out: _Tallies = field(default_factory=_Tallies)
+    notes: _Tallies = field(default_factory=_Tallies)
+    refused: _Tallies = field(default_factory=_Tallies)
+    redacted: _Tallies = field(default_factory=_Tallies)
 
     def refuse(self, line: int, reason: str) -> None:
         """Count a refusal under its kind, the words before the colon."""
-        self.refused[reason.split(":", maxsplit=1)[0]].add(line)
+        self.refused.count(line, {reason.split(":", maxsplit=1)[0]: 1})
 
     def take(self, line: int, notes: Mapping[str, int]) -> None:
         """Count a conversation and how its log was read."""
         self.conversations += 1
         self.as_they_stand += not notes
-        for note, times in notes.items():
-            self.notes[note].add(line, times)
+        self.notes.count(line, notes)
 
     @property
     def number_refused(self) -> int:
@@ -86,6 +110,9 @@ class FileReport:
             "passed_over": self.passed_over,
             "mapped": {note: vars(t) for note, t in _most(self.notes) if note not in split},
             "split": {note: vars(t) for note, t in _most(self.notes) if note in split},
+            "left_out": {
+                path: {"times": t.times, "lines": t.lines} for path, t in _most(self.left_out)
+            },
             "refused": {reason: vars(t) for reason, t in _most(self.refused)},
             "redacted": {entity: vars(t) for entity, t in _most(self.redacted)},
         }
@@ -135,4 +162,11 @@ class ImportReport:
                 for what in ("mapped", "split", "refused", "redacted")
                 for reason, tally in account[what].items()
             ]
+            paths = list(account["left_out"].items())
+            shown += [
+                f"  left out: {path}: {tally['times']} times, first in line {tally['lines'][0]}"
+                for path, tally in paths[:SHOWN]
+            ]
+            if len(paths) > SHOWN:
+                shown.append(f"  left out: {len(paths) - SHOWN} more, see metrics/import.json")
         return shown

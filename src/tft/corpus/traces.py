@@ -20,6 +20,7 @@ from tft.conversation import Conversation
 from tft.corpus.assemble import assemble
 from tft.corpus.formats.events import Logged
 from tft.corpus.formats.known import BY_LINE, SPREAD, Record, shape
+from tft.corpus.formats.unread import anywhere, unread
 from tft.corpus.lines import Line, Piece, grouped, read_lines
 from tft.corpus.redact import PLACEHOLDER, Clean, as_it_stands, cleaner
 from tft.corpus.report import DIALOGUES, FileReport, ImportReport
@@ -181,6 +182,7 @@ def _read_file(
         except InputError as error:
             report.refuse(file, line, trace.name, error.message[:SHOWN])
             continue
+        counts.left_out.count(line, Counter(anywhere(path) for one in logs for path in one.more))
         for one, (_, _, notes) in zip(made, built, strict=True):
             counts.take(line, notes)
             report.sources[source] += 1
@@ -199,8 +201,7 @@ def _traces(
 
     def redacted(parse: Parse, line: int, name: str, told: list[Record]) -> list[Logged]:
         (name, *told), times = clean([name, *told])
-        for entity, number in times.items():
-            counts.redacted[entity].add(line, number)
+        counts.redacted.count(line, times)
         return parse(name, told)
 
     def records() -> Iterator[tuple[int, Record]]:
@@ -229,6 +230,9 @@ def _traces(
                 refuse(number, error.message.split(":")[0] if is_raw else error.message)
                 continue
             counts.passed_over += not found
+            if found:  # not redacted yet, and keys are what paths consist of
+                left_out = [anywhere(path) for path, _ in unread(record, spread.read)]
+                counts.left_out.count(number, Counter(clean(left_out).value))
             yield from (Piece(name, number, piece) for name, piece in found)
 
     for group in grouped(pieces()):

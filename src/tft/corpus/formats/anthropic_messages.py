@@ -16,8 +16,10 @@ from tft.corpus.formats.events import (
     read_message,
     read_result,
     read_text,
+    result_read,
 )
-from tft.corpus.formats.openai_chat import extras_of, read_tools
+from tft.corpus.formats.openai_chat import read_tools, tool_read
+from tft.corpus.formats.unread import Read, unread
 from tft.errors import InputError
 
 
@@ -28,10 +30,6 @@ def parse(record: Mapping[str, Any]) -> Logged:
         InputError: naming the message's index and what is wrong there.
     """
     messages = objects("messages", record.get("messages"))
-    read = ("messages", "tools", "id", "system")
-    more = {key: value for key, value in record.items() if key not in read}
-    if extras := extras_of(messages, {"role", "content"}):
-        more["message_fields"] = extras
     events = [
         event
         for at, message in enumerate(messages)
@@ -44,7 +42,7 @@ def parse(record: Mapping[str, Any]) -> Logged:
         events,
         None if record.get("id") is None else str(record["id"]),
         read_tools(record.get("tools")),
-        more,
+        dict(unread(record, READ)),
     )
 
 
@@ -88,3 +86,27 @@ def _block(at: int, role: str, block: Mapping[str, Any]) -> Event:
             )
         case _, kind:
             raise InputError(f"not text: message {at} of {role} holds a block of type {kind!r:.40}")
+
+
+TEXT: Read = {"type": True, "text": True}
+
+
+def _block_read(block: Mapping[str, Any]) -> Read:
+    match block.get("type"):
+        case "tool_use":
+            return {"type": True, "id": True, "name": True, "input": True}
+        case "tool_result":
+            return {"type": True, "tool_use_id": True, "content": result_read, "is_error": True}
+        case "thinking" | "redacted_thinking":
+            return {"type": True, "thinking" if "thinking" in block else "data": True}
+        case _:
+            return TEXT
+
+
+READ: Read = {
+    "system": [TEXT],
+    "messages": [{"role": True, "content": [_block_read]}],
+    "tools": [tool_read],
+    "id": True,
+}
+"""What `parse` reads of a line."""

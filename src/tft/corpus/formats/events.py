@@ -1,10 +1,11 @@
 """What happens in a logged dialogue, whatever the format: the events that all readers give."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from tft.conversation import ToolCall, parse_call
+from tft.corpus.formats.unread import Read
 from tft.errors import InputError
 
 
@@ -34,13 +35,13 @@ class Logged(NamedTuple):
     Attributes:
         events: in their order.
         id: its own id, if it has one.
-        tools: JSON Schema of the parameters by name, of the tools that the log says there were.
-        more: whatever else the log holds, as it stands.
+        tools: name, description and parameters of those that the log says there were.
+        more: whatever else the log holds, as it stands, by its path.
     """
 
     events: list[Event]
     id: str | None = None
-    tools: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
     more: dict[str, Any] = {}  # noqa: RUF012 - nobody writes to it
 
 
@@ -96,14 +97,24 @@ def _part(at: int, part: Any, key: str) -> str:
 def read_result(at: int, content: Any, id: Any, key: str = "text") -> Event:
     """A tool's result: text, or any other JSON value, which then becomes its JSON."""
     call = None if id is None else str(id)
-    is_parts = isinstance(content, list) and all(
-        isinstance(part, dict) and part.get("type") in PARTS for part in content
-    )
-    if content is None or isinstance(content, str) or (content and is_parts):
+    if content is None or isinstance(content, str) or _is_parts(content):
         text, note = read_text(at, content, key)
         return Event("result", at, text, id=call, note=note)
     text = json.dumps(content, ensure_ascii=False)
     return Event("result", at, text, id=call, note="result that is no text, as JSON")
+
+
+def _is_parts(content: Any) -> bool:
+    return (
+        isinstance(content, list)
+        and content != []
+        and all(isinstance(part, dict) and part.get("type") in PARTS for part in content)
+    )
+
+
+def result_read(content: Any, key: str = "text") -> Read:
+    """What `read_result` reads of a result."""
+    return [{"type": True, key: True}] if _is_parts(content) else True
 
 
 def read_message(at: int, role: str, events: Iterable[Event]) -> list[Event]:
@@ -123,27 +134,3 @@ def objects(where: str, value: Any) -> list[Mapping[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise InputError(f"no list of objects: {where}: {value!r:.80}")
     return value
-
-
-def spoken(events: Iterable[Event]) -> list[tuple[Any, ...]]:
-    """What tells whether two logs are of one dialogue: no ids, no system messages, no thoughts."""
-    left_out = ("system", "reasoning")
-    return [(e.kind, e.text, e.call) for e in events if e.kind not in left_out]
-
-
-def whole_dialogues(requests: Sequence[Sequence[Event]]) -> list[int]:
-    """Which requests hold a whole dialogue: those that are not the beginning of another one.
-
-    Every request to a chat model repeats all that was said before it, so that of one dialogue only
-    the last request counts. Two agents in one trace, or a history that was cut, leave several.
-    """
-    said = [spoken(events) for events in requests]
-    return [
-        number
-        for number, mine in enumerate(said)
-        if not any(
-            other[: len(mine)] == mine and (len(other) > len(mine) or later > number)
-            for later, other in enumerate(said)
-            if later != number
-        )
-    ]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from tft.corpus.formats import anthropic_messages, langfuse, openai_chat, otel, published
 from tft.corpus.formats.events import Logged
+from tft.corpus.formats.unread import Read
 
 Record = Mapping[str, Any]
 
@@ -17,15 +18,22 @@ BY_LINE: dict[str, Callable[[Record], Logged]] = {
 
 
 class Spread(NamedTuple):
-    """A format that spreads a dialogue over lines: a line's pieces, and what pieces make."""
+    """A format that spreads a dialogue over lines.
+
+    Attributes:
+        pieces: of a line, each with its dialogue.
+        read: what `pieces` reads of a line that holds some.
+        parse: what the pieces of a dialogue make.
+    """
 
     pieces: Callable[[Record], Iterator[tuple[str, Record]]]
+    read: Read
     parse: Callable[[str, Sequence[Record]], list[Logged]]
 
 
 SPREAD = {
-    "langfuse": Spread(langfuse.pieces, langfuse.parse),
-    "otel": Spread(otel.pieces, otel.parse),
+    "langfuse": Spread(langfuse.pieces, True, langfuse.parse),
+    "otel": Spread(otel.pieces, otel.around, otel.parse),
 }
 
 

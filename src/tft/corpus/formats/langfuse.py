@@ -10,9 +10,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tft.corpus.formats.events import Logged, objects, whole_dialogues
-from tft.corpus.formats.openai_chat import READ, events_of, extras_of, read_tools
+from tft.corpus.formats.events import Logged, objects
+from tft.corpus.formats.openai_chat import MESSAGES, events_of, message_read, read_tools, tool_read
+from tft.corpus.formats.requests import Request, dialogues
+from tft.corpus.formats.unread import Read, unread
 from tft.errors import InputError
+
+NAMES = ("sessionId", "session_id", "traceId", "trace_id")
+"""By what a dialogue's observations are told, if they have it."""
 
 
 def pieces(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -22,7 +27,7 @@ def pieces(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
         InputError: no trace is named.
     """
     if str(record.get("type")).upper() == "GENERATION":
-        name = _get(record, "sessionId") or _get(record, "traceId")
+        name = record.get(_name(record))
         if not isinstance(name, str) or not name:
             raise InputError(f"no trace id: traceId is {name!r:.40}")
         yield name, record
@@ -34,40 +39,40 @@ def parse(name: str, records: Sequence[Mapping[str, Any]]) -> list[Logged]:
     Raises:
         InputError: naming the observation, the message's index and what is wrong there.
     """
-    records = sorted(records, key=lambda record: str(_get(record, "startTime")))
-    requests, tools = [], []
-    for record in records:
-        try:
-            asked, offered = _input(record.get("input"))
-            messages = [*asked, *_output(record.get("output"))]
-            tools.append((messages, offered))
-            requests.append(events_of(messages))
-        except InputError as error:
-            raise InputError(f"{error.message}; observation {record.get('id')!r:.60}") from error
-    about = [
-        {key: value for key, value in record.items() if key not in ("input", "output")}
-        for record in records
-    ]
-    chosen = whole_dialogues(requests)
-    logged = []
-    for number in chosen:
-        messages, offered = tools[number]
-        more: dict[str, Any] = {"observations": about if len(chosen) == 1 else [about[number]]}
-        if extras := extras_of(messages, READ):
-            more["message_fields"] = extras
-        logged.append(Logged(requests[number], name, read_tools(offered), more))
-    return logged
+    started = sorted(records, key=lambda one: str(one.get("startTime", one.get("start_time"))))
+    return dialogues(name, [_request(record) for record in started], "observations")
 
 
-def _get(record: Mapping[str, Any], key: str) -> Any:
-    """A field by its name in the API, or as the exports spell it: sessionId, session_id."""
-    snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in key)
-    return record.get(key, record.get(snake))
+def _request(record: Mapping[str, Any]) -> Request:
+    record = {**record, **{key: _decoded(record.get(key)) for key in ("input", "output")}}
+    try:
+        messages, tools = _input(record["input"])
+        events = events_of([*messages, *_output(record["output"])])
+        return Request(events, read_tools(tools), list(unread(record, _read)))
+    except InputError as error:
+        raise InputError(f"{error.message}; observation {record.get('id')!r:.60}") from error
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    return next((key for key in NAMES if record.get(key)), NAMES[-1])
+
+
+def _read(record: Mapping[str, Any]) -> Read:
+    """What `_request` reads of an observation."""
+    return {"type": True, _name(record): True, "input": _input_read, "output": _output_read}
+
+
+def _input_read(value: Any) -> Read:
+    return {"messages": MESSAGES, "tools": [tool_read]} if isinstance(value, dict) else MESSAGES
+
+
+def _output_read(value: Any) -> Read:
+    return message_read(_answer(value)) if isinstance(value, dict) else MESSAGES
 
 
 def _input(value: Any) -> tuple[list[Mapping[str, Any]], Any]:
     """(messages, tools) of an observation's input."""
-    match value := _decoded(value):
+    match value:
         case {"messages": messages}:
             return objects("input", messages), value.get("tools")
         case list():
@@ -79,15 +84,19 @@ def _input(value: Any) -> tuple[list[Mapping[str, Any]], Any]:
 
 
 def _output(value: Any) -> list[Mapping[str, Any]]:
-    match value := _decoded(value):
+    match value:
         case None:  # a request that failed
             return []
         case str():
             return [{"role": "assistant", "content": value}]
         case dict():
-            return [{"role": "assistant", **{k: v for k, v in value.items() if v is not None}}]
+            return [_answer(value)]
         case _:
             return objects("output", value)
+
+
+def _answer(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"role": "assistant", **{k: v for k, v in value.items() if v is not None}}
 
 
 def _decoded(value: Any) -> Any:

@@ -18,11 +18,10 @@ from tft.corpus.formats.events import (
     read_message,
     read_result,
     read_text,
+    result_read,
 )
+from tft.corpus.formats.unread import Read, unread
 from tft.errors import InputError
-
-READ = {"role", "content", "tool_calls", "tool_call_id", "refusal", "reasoning_content"}
-"""Keys of a message that become events; all others are kept beside."""
 
 
 def parse(record: Mapping[str, Any]) -> Logged:
@@ -31,15 +30,11 @@ def parse(record: Mapping[str, Any]) -> Logged:
     Raises:
         InputError: naming the message's index and what is wrong there.
     """
-    messages = objects("messages", record.get("messages"))
-    more = {key: value for key, value in record.items() if key not in ("messages", "tools", "id")}
-    if extras := extras_of(messages, READ):
-        more["message_fields"] = extras
     return Logged(
-        events_of(messages),
+        events_of(objects("messages", record.get("messages"))),
         None if record.get("id") is None else str(record["id"]),
         read_tools(record.get("tools")),
-        more,
+        dict(unread(record, READ)),
     )
 
 
@@ -104,21 +99,53 @@ def _call(at: int, call: Mapping[str, Any]) -> Event:
             raise InputError(f"no tool call: message {at}: {call!r:.120}")
 
 
-def extras_of(messages: list[Mapping[str, Any]], read: set[str]) -> dict[str, dict[str, Any]]:
-    """By a message's index, the fields that are not read."""
-    found = {
-        str(at): {k: v for k, v in message.items() if k not in read and v not in (None, [], {})}
-        for at, message in enumerate(messages)
-    }
-    return {at: fields for at, fields in found.items() if fields}
-
-
-def read_tools(tools: Any) -> dict[str, Any] | None:
-    """Schemas by name of a `tools` list, flat entries included; None where there is none."""
+def read_tools(tools: Any) -> list[dict[str, Any]] | None:
+    """Those of a `tools` list, flat entries included; None where there is none."""
     if not tools:
         return None
     functions = [tool.get("function", tool) for tool in objects("tools", tools)]
-    return {
-        str(function.get("name")): function.get("parameters", function.get("input_schema"))
+    return [
+        {
+            "name": str(function.get("name")),
+            "description": function.get("description"),
+            "parameters": function.get("parameters", function.get("input_schema")),
+        }
         for function in objects("tools", functions)
-    }
+    ]
+
+
+def message_read(message: Mapping[str, Any]) -> Read:
+    """What `events_of` reads of a message."""
+    match message.get("role"):
+        case "tool":
+            return {"role": True, "content": result_read, "tool_call_id": True}
+        case "assistant":
+            return {
+                "role": True, "content": [_part_read], "tool_calls": [_call_read],
+                "refusal": True, "reasoning_content": True,
+            }  # fmt: skip
+        case _:
+            return {"role": True, "content": [_part_read]}
+
+
+def _part_read(part: Mapping[str, Any]) -> Read:
+    return {"type": True, str(part.get("type")): True}  # text or refusal
+
+
+def _call_read(call: Mapping[str, Any]) -> Read:
+    if isinstance(call.get("function"), dict):
+        return {"id": True, "type": True, "function": {"name": True, "arguments": True}}
+    return {"id": True, "type": True, "name": True, "args": True}
+
+
+def tool_read(tool: Mapping[str, Any]) -> Read:
+    """What `read_tools` reads of a tool."""
+    function = tool.get("function", tool)
+    schema = "parameters" if "parameters" in function else "input_schema"
+    read: dict[str, Read] = {"name": True, "description": True, schema: True}
+    return {"type": True, **({"function": read} if "function" in tool else read)}
+
+
+MESSAGES: Read = [message_read]
+READ: Read = {"messages": MESSAGES, "tools": [tool_read], "id": True}
+"""What `parse` reads of a line."""

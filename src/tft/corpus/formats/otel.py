@@ -8,12 +8,13 @@ Before 1.37 messages were events, which are not read.
 
 A line is an OTLP/JSON export ({"resourceSpans": ...}, as the Collector's file exporter writes it)
 or one span, OTLP's or the Python SDK's `to_json`. Spans of one conversation, or of one trace where
-no conversation is named, are one dialogue or several. Of a span its attributes are kept, and of a
-text part its text.
+no conversation is named, are one dialogue or several. What an export holds around the spans of
+requests (resources, scopes, spans of something else) is of no dialogue: it is counted, not kept.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tft.corpus.formats.events import (
@@ -24,34 +25,41 @@ from tft.corpus.formats.events import (
     read_message,
     read_result,
     read_text,
-    whole_dialogues,
+    result_read,
 )
-from tft.corpus.formats.openai_chat import read_tools
+from tft.corpus.formats.openai_chat import read_tools, tool_read
+from tft.corpus.formats.requests import Request, dialogues
+from tft.corpus.formats.unread import Read, unread
 from tft.errors import InputError
 
+OPERATION, CONVERSATION = "gen_ai.operation.name", "gen_ai.conversation.id"
 OPERATIONS = ("chat", "generate_content")
 MESSAGES = ("gen_ai.input.messages", "gen_ai.output.messages")
 INSTRUCTIONS, TOOLS = "gen_ai.system_instructions", "gen_ai.tool.definitions"
 
 
 def pieces(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(dialogue, {start, attributes}) of every span of a line that is a request to a chat model.
+    """(dialogue, span) of every span of a line that is a request to a chat model.
+
+    Attributes of these spans are by name, whatever the form that they were logged in.
 
     Raises:
         InputError: no span, or one that names no trace.
     """
-    for span in _spans(record):
-        attributes = _attributes(span.get("attributes"))
-        if attributes.get("gen_ai.operation.name") not in OPERATIONS:
-            continue
-        context = span.get("context")
-        trace = span.get("traceId", context.get("trace_id") if isinstance(context, dict) else None)
-        name = attributes.get("gen_ai.conversation.id") or trace
-        if not isinstance(name, str) or not name:
-            raise InputError(f"no trace id: traceId is {trace!r:.40}")
-        start = span.get("startTimeUnixNano", span.get("start_time"))
-        # OTLP/JSON writes 64-bit numbers as strings; the SDK's are ISO times, which sort as text.
-        yield name, {"trace": trace, "start": f"{start!s:0>20}", "attributes": attributes}
+    for logged in _spans(record):
+        if _is_request(logged):
+            span = {**logged, "attributes": _attributes(logged.get("attributes"))}
+            name = _name(span)
+            if not isinstance(name, str) or not name:
+                raise InputError(f"no trace id: traceId is {name!r:.40}")
+            yield name, span
+
+
+def around(record: Mapping[str, Any]) -> Read:
+    """What `pieces` reads of a line: spans of requests."""
+    if "resourceSpans" not in record:
+        return True
+    return {"resourceSpans": [{"scopeSpans": [{"spans": [_is_request]}]}]}
 
 
 def parse(name: str, records: Sequence[Mapping[str, Any]]) -> list[Logged]:
@@ -60,36 +68,33 @@ def parse(name: str, records: Sequence[Mapping[str, Any]]) -> list[Logged]:
     Raises:
         InputError: naming the message's index and what is wrong there.
     """
-    records = sorted(records, key=lambda record: str(record["start"]))
-    asked = [record for record in records if MESSAGES[0] in record["attributes"]]
-    if not asked:
+    if not any(MESSAGES[0] in span["attributes"] for span in records):
         raise InputError(
             f"no messages: no span has {MESSAGES[0]}; switch the capture of contents on"
         )
-    requests = [_request(record["attributes"]) for record in asked]
-    chosen = whole_dialogues(requests)
-    logged = []
-    for number in chosen:
-        attributes = asked[number]["attributes"]
-        spans = [
-            {**record, "attributes": {
-                key: value for key, value in record["attributes"].items()
-                if key not in (*MESSAGES, INSTRUCTIONS, TOOLS)
-            }}
-            for record in (records if len(chosen) == 1 else [asked[number]])
-        ]  # fmt: skip
-        tools = read_tools(_decoded(attributes.get(TOOLS)))
-        logged.append(Logged(requests[number], name, tools, {"spans": spans}))
-    return logged
+    return dialogues(name, [_request(span) for span in sorted(records, key=_start)], "spans")
 
 
-def _request(attributes: Mapping[str, Any]) -> list[Event]:
-    """What a span's model was shown, and its answer."""
+def _request(span: Mapping[str, Any]) -> Request:
+    """What a span's model was shown, and its answer; nothing, where no contents were captured."""
+    attributes = span["attributes"]
+    if MESSAGES[0] not in attributes:
+        return Request([], None, list(unread(span, _span_read)))
+    told = (INSTRUCTIONS, *MESSAGES, TOOLS)
+    attributes = {**attributes, **{key: _decoded(attributes.get(key)) for key in told}}
+    return Request(
+        _events(attributes),
+        read_tools(attributes[TOOLS]),
+        list(unread({**span, "attributes": attributes}, _span_read)),
+    )
+
+
+def _events(attributes: Mapping[str, Any]) -> list[Event]:
     events = []
-    if instructions := _decoded(attributes.get(INSTRUCTIONS)):
+    if instructions := attributes[INSTRUCTIONS]:
         text, note = read_text(0, instructions, "content")
         events.append(Event("system", 0, text, note=note))
-    asked, answers = (objects(key, _decoded(attributes.get(key)) or []) for key in MESSAGES)
+    asked, answers = (objects(key, attributes[key] or []) for key in MESSAGES)
     for at, message in enumerate([*asked, *answers[:1]]):
         events += read_message(at, str(message.get("role")), _message(at, message))
     if len(answers) > 1:
@@ -144,25 +149,47 @@ def _spans(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield from objects("spans", scope.get("spans", []))
 
 
+def _is_request(span: Mapping[str, Any]) -> bool:
+    return _attributes(span.get("attributes")).get(OPERATION) in OPERATIONS
+
+
+def _name(span: Mapping[str, Any]) -> Any:
+    """The conversation, or else the trace, which the SDK writes into the span's context."""
+    context = span.get("context")
+    trace = span.get("traceId", context.get("trace_id") if isinstance(context, dict) else None)
+    return span["attributes"].get(CONVERSATION) or trace
+
+
+def _start(span: Mapping[str, Any]) -> str:
+    start = span.get("startTimeUnixNano", span.get("start_time"))
+    # OTLP/JSON writes 64-bit numbers as strings; the SDK's are ISO times, which sort as text.
+    return f"{start!s:0>20}"
+
+
 def _attributes(value: Any) -> dict[str, Any]:
     """Attributes by name, of OTLP's list of {key, value: {stringValue: ...}} or of an object."""
     if isinstance(value, dict):
         return value
-    return {
-        str(one.get("key")): _value(one.get("value")) for one in objects("attributes", value or [])
-    }
+    found = {}
+    for one in objects("attributes", value or []):
+        name = str(one.get("key"))
+        found[name] = _value(one.get("value"))
+        if more := {key: one[key] for key in one if key not in ("key", "value")}:
+            found[f"{name}: more"] = more
+    return found
 
 
 def _value(value: Any) -> Any:
+    """What an attribute's value holds; one of another form than OTLP's stays as it stands."""
     match value:
-        case {"arrayValue": dict(array)}:
-            return [_value(one) for one in array.get("values", [])]
-        case {"kvlistValue": dict(pairs)}:
-            return _attributes(pairs.get("values", []))
+        case {"arrayValue": {"values": list(items), **more}, **kinds} if not more and not kinds:
+            return [_value(one) for one in items]
+        case {"kvlistValue": {"values": list(pairs), **more}, **kinds} if not more and not kinds:
+            return _attributes(pairs)
         case dict() if len(value) == 1:
             return next(iter(value.values()))
         case _:
-            return None
+            return value
 
 
 def _decoded(value: Any) -> Any:
@@ -173,3 +200,31 @@ def _decoded(value: Any) -> Any:
         return json.loads(value)
     except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON: an attribute of messages ({error})") from error
+
+
+def _span_read(span: Mapping[str, Any]) -> Read:
+    """What `_request` and `_name` read of a span."""
+    attributes: dict[str, Read] = {OPERATION: True, CONVERSATION: True}
+    if MESSAGES[0] in span["attributes"]:
+        attributes |= {key: [MESSAGE] for key in MESSAGES}
+        attributes |= {INSTRUCTIONS: [TEXT], TOOLS: [tool_read]}
+    if span["attributes"].get(CONVERSATION):
+        return {"attributes": attributes}
+    if "traceId" in span:
+        return {"attributes": attributes, "traceId": True}
+    return {"attributes": attributes, "context": {"trace_id": True}}
+
+
+def _part_read(part: Mapping[str, Any]) -> Read:
+    match part.get("type"):
+        case "tool_call":
+            return {"type": True, "id": True, "name": True, "arguments": True}
+        case "tool_call_response":
+            content = "response" if "response" in part else "result"
+            return {"type": True, "id": True, content: partial(result_read, key="content")}
+        case _:
+            return TEXT
+
+
+TEXT: Read = {"type": True, "content": True}
+MESSAGE: Read = {"role": True, "parts": [_part_read]}

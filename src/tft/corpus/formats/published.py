@@ -10,6 +10,7 @@ from typing import Any
 
 from tft.corpus.formats import openai_chat
 from tft.corpus.formats.events import Logged, read_call
+from tft.corpus.formats.unread import unread
 from tft.errors import InputError
 
 
@@ -21,22 +22,23 @@ def parse(record: Mapping[str, Any]) -> Logged:
     """
     if isinstance(record.get("context"), str):
         context = _json("context", record["context"])
-        if isinstance(context, list):
-            context = {"messages": context}
-        return _with(record, ("context",), openai_chat.parse(context))
+        is_bare = isinstance(context, list)
+        logged = openai_chat.parse({"messages": context} if is_bare else context)
+        read = openai_chat.MESSAGES if is_bare else openai_chat.READ
+        more = unread({**record, "context": context}, {"context": read})
+        return logged._replace(more=dict(more))
     messages = _json("question", record.get("question"))
-    logged = openai_chat.parse({"messages": messages})
     answer = _json("answer", record.get("answer"))
+    logged = openai_chat.parse({"messages": messages})
     if not isinstance(answer, dict):
         raise InputError(f"no tool call: answer: {answer!r:.80}")
-    arguments = answer.get("parameters", answer.get("arguments"))
-    logged.events.append(read_call(len(messages), answer.get("name"), arguments))
-    return _with(record, ("question", "answer", "context"), logged)
-
-
-def _with(record: Mapping[str, Any], read: tuple[str, ...], logged: Logged) -> Logged:
-    more = {key: value for key, value in record.items() if key not in read}
-    return logged._replace(more={**logged.more, **more})
+    key = "parameters" if "parameters" in answer else "arguments"
+    logged.events.append(read_call(len(messages), answer.get("name"), answer.get(key)))
+    more = unread(
+        {**record, "question": messages, "answer": answer},
+        {"question": openai_chat.MESSAGES, "answer": {"name": True, key: True}},
+    )
+    return logged._replace(more=dict(more))
 
 
 def _json(key: str, text: Any) -> Any:
