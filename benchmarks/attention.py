@@ -23,15 +23,16 @@ from tft.tables import read_conversations
 
 def gradients(model: torch.nn.Module, row: Row, by: str) -> torch.Tensor:
     """One step without the update."""
+    device = next(model.parameters()).device
     inputs = row.inputs()
-    labels = inputs.pop("labels").flatten()
     if by == "mask":
         inputs |= {"attention_mask": row.mask()[None, None]}
         del inputs["segments"]
+    inputs = {k: v.to(device) if torch.is_tensor(v) else v for k, v in inputs.items()}
+    labels = inputs.pop("labels").flatten()
     model.set_attn_implementation("sdpa" if by == "mask" else SEGMENTS)
     model.zero_grad()
-    device = next(model.parameters()).device.type
-    with torch.autocast(device, torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16):
         logits = model(**inputs).logits[0]
     cross_entropy(logits.float(), labels).backward()
     return torch.cat([p.grad.flatten() for p in model.parameters()])
@@ -46,7 +47,7 @@ def main(row_tokens: int, number: int, repeats: int) -> None:
     conversations = read_conversations(Path("data/direct/baseline/train.parquet"))[: 8 * number]
     encoded = [encode(tokenizer, task, one, student.max_length) for one in conversations]
     rows = list(pack(encoded, shared_prefix(encoded), row_tokens))[:number]
-    model = load_model(student.base)
+    model = load_model(student.base).to("cuda" if torch.cuda.is_available() else "cpu")
     one, other = (gradients(model, rows[0], by) for by in ("segments", "mask"))
     difference = ((one - other).norm() / other.norm()).item()
     assert difference < 0.02, f"gradients differ by {difference:.1%}: more than bf16 explains"

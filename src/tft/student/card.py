@@ -95,7 +95,7 @@ def write_student_card(
         params: of the run.
         task: as a client knows it; without `respond_to_user` the student answers in plain text.
         conversations: what it was trained on, those for evaluation included.
-        losses: {split: last loss in nats a target token}.
+        losses: {split: last loss in nats a target token, mean over rows}.
         metrics: of the cell, see `evaluation.summary`. With several training seeds the student is
             the first's, and so are the scores on its card.
         labelled_by: who says what is right in the test conversations: the corpus or a machine.
@@ -134,7 +134,7 @@ def write_student_card(
             f"Scenario `{scenario}` ({params.scenario(scenario).kind}) of corpus "
             f"`{params.corpus}`, pipeline `{pipeline}`: {len(conversations):,} conversations with "
             f"{turns:,} assistant turns, of which {student.train.eval_fraction:.0%} were kept for "
-            "evaluation. Last loss in nats a target token: "
+            "evaluation. Last loss in nats a target token, mean over rows: "
             + ", ".join(f"{split} {loss:.4f}" for split, loss in losses.items())
             + f". Template: `{student.template}`."
         ),
