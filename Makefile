@@ -15,6 +15,14 @@ ifneq ($(wildcard $(TFT_SGD_ARCHIVE)),)
 export TFT_SGD_ARCHIVE := $(abspath $(TFT_SGD_ARCHIVE))
 endif
 
+# DVC keeps experiments as git commits, which need an author; who has a name in git keeps it.
+ifeq ($(shell git config user.email),)
+export GIT_AUTHOR_NAME ?= $(or $(USER),nobody)
+export GIT_AUTHOR_EMAIL ?= $(GIT_AUTHOR_NAME)@localhost
+export GIT_COMMITTER_NAME ?= $(GIT_AUTHOR_NAME)
+export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
+endif
+
 .PHONY: setup run run-sgd run-traces test test-slow check format compare result pretrain serve calibrate sweep
 
 setup: $(INSTALLED)
@@ -46,7 +54,7 @@ run-traces: setup
 	$(if $(wildcard $(TRACES)),,$(error make run-traces needs a folder: make run-traces TRACES=examples/parcels))
 	dvc exp remove --quiet traces 2> /dev/null || true
 	dvc exp run --name traces --set-param corpus=traces --set-param 'run=[own]' \
-	  --set-param traces.path='$(TRACES)'
+	  --set-param traces.path='$(abspath $(TRACES))'
 	@cat reports/benchmark.md
 	@printf '\nTo look at in a browser: %s\n' reports/index.html
 

@@ -67,7 +67,7 @@ def main() -> None:
     run = Run(
         corpus=params.corpus,
         student=params.student,
-        kinds={name: scenario.kind for name, scenario in params.scenarios.items()},
+        scenarios=list(params.scenarios),
         pipelines=params.pipelines,
         seeds=params.seeds,
         labelled_by=references["labelled_by"],
@@ -100,7 +100,7 @@ def main() -> None:
         turns=browser(tests, cells),
     )
     write_text(Path("reports/index.html"), render_page(run))
-    write_text(Path("reports/delta.csv"), delta_csv(delta_rows(run.comparison, run.kinds)))
+    write_text(Path("reports/delta.csv"), delta_csv(delta_rows(run.comparison)))
     write_text(Path("reports/robustness.csv"), robustness_csv(places, run.robustness))
     write_text(Path("reports/sweep.csv"), sweep_csv(run.sweep))
     write_json(Path("metrics/times.json"), run.times)

@@ -41,17 +41,16 @@ def main() -> None:
     comparison = read_metrics(Path("metrics/comparison.json"), "score", holds=compared)
     references = read_metrics(Path("metrics/references.json"), "references")
     robustness = read_metrics(Path("metrics/robustness.json"), "robustness")
-    kinds = {name: scenario.kind for name, scenario in params.scenarios.items()}
     page = render(
         cells,
         comparison,
         read_contamination(pipelines, scenarios),
         references["labelled_by"],
-        kinds,
+        scenarios,
         pipelines,
         corpus=params.corpus,
         student=params.student,
-    ) + render_robustness(robustness, kinds, pipelines)
+    ) + render_robustness(robustness, scenarios, pipelines)
 
     for pipeline in pipelines:
         scores = judge_scores(cells, scenarios, pipeline)

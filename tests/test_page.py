@@ -273,7 +273,7 @@ def test_charts_hold_this_run_and_the_published_one(page: Page, project: Path) -
 
 def test_where_nothing_is_published_this_run_stands_alone() -> None:
     comparison = {"own": {"difference": 0.25, "interval": None}}
-    assert delta_rows(comparison, {"own": "own"}) == [
+    assert delta_rows(comparison) == [
         {"scenario": "own", "source": "this run", "difference": 0.25, "low": 0.25, "high": 0.25}
     ]
 

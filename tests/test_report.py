@@ -256,7 +256,7 @@ def cells_of_both() -> dict:
         "parse_failures": 1, "service_call_exact": None, "judged_by": "rules judge v1",
     }  # fmt: skip
     cells = {name: {**metrics, "judge": 0.1} for name in BASELINES}
-    for name, direct, tft in (("early", 0.8, 0.85), ("late", 0.7, 0.65)):
+    for name, direct, tft in (("baseline", 0.8, 0.85), ("low_data", 0.7, 0.65), ("own", 0.7, 0.65)):
         cells |= {f"{name}-direct": {**metrics, "judge": direct}}
         cells |= {f"{name}-tft": {**metrics, "judge": tft}}
     return cells
@@ -267,29 +267,36 @@ def overlap(whole: float, said: float) -> dict:
 
 
 OVERLAPS = {
-    "direct": {"early": overlap(0.5, 0.9415), "late": overlap(0.25, 0.75)},
-    "tft": {"early": overlap(0.894, 0.5), "late": overlap(0.5, 0.5)},
+    "direct": {
+        "baseline": overlap(0.5, 0.9415),
+        "low_data": overlap(0.25, 0.75),
+        "own": overlap(0, 0),
+    },
+    "tft": {"baseline": overlap(0.894, 0.5), "low_data": overlap(0.5, 0.5), "own": overlap(0, 0)},
 }
 
 
-def table_of(comparison: dict, kinds: dict[str, str], corpus: str = "teas") -> str:
+def table_of(comparison: dict, scenarios: list[str], corpus: str = "teas") -> str:
     both = ["direct", "tft"]
     return render(
-        cells_of_both(), comparison, OVERLAPS, "the corpus", kinds, both, corpus, student="tiny"
+        cells_of_both(), comparison, OVERLAPS, "the corpus", scenarios, both, corpus, student="tiny"
     )
 
 
 def test_two_pipelines_are_compared():
     cells = cells_of_both()
-    assert judge_scores(cells, ["early", "late"], "tft") == {"early": 0.85, "late": 0.65}
-    assert deltas(cells, ["early", "late"]) == {"early": 0.05, "late": -0.05}
-    kinds = {"early": "baseline", "late": "low_data"}
+    assert judge_scores(cells, ["baseline", "low_data"], "tft") == {
+        "baseline": 0.85,
+        "low_data": 0.65,
+    }
+    assert deltas(cells, ["baseline", "low_data"]) == {"baseline": 0.05, "low_data": -0.05}
+    scenarios = ["baseline", "low_data"]
     line = {"tft": 0.65, "direct": 0.7, "difference": -0.05, "p": 0.01, "p_holm": 0.02}
     comparison = {
-        "early": {**line, "interval": None},
-        "late": {**line, "interval": [-0.09, -0.01]},
+        "baseline": {**line, "interval": None},
+        "low_data": {**line, "interval": [-0.09, -0.01]},
     }
-    page = table_of(comparison, kinds)
+    page = table_of(comparison, scenarios)
     assert "corrected for 2 comparisons (Holm).\nIt and the brackets are of these students;" in page
     assert "more than 0.894 like a test conversation, or, calls left out of both, more" in page
     assert "both, more than 0.942." in page
@@ -300,24 +307,25 @@ def test_two_pipelines_are_compared():
     )
     assert heading == "## Every cell"
     assert cells_in(table.splitlines()[3]) == [
-        "late", "0.650", "0.700", "-0.050 [-0.090, -0.010]", "0.020", "0.852", "0.649", "+0.203",
+        "low_data", "0.650", "0.700", "-0.050 [-0.090, -0.010]", "0.020",
+        "0.852", "0.649", "+0.203",
     ]  # fmt: skip
     assert len(cells_table.splitlines()) == 2 + len(BASELINES) + 4
     assert max(map(len, page.splitlines())) <= 200
 
 
 def test_own_traces_have_no_published_scores_beside_them():
-    kinds = {"early": "baseline", "late": "own"}
+    scenarios = ["baseline", "own"]
     line = {"tft": 0.65, "direct": 0.7, "difference": -0.05, "interval": None, "p_holm": 1.0}
-    comparison = {"early": line, "late": line}
-    page = table_of(comparison, kinds, "traces")
-    (row,) = [line for line in page.splitlines() if cells_in(line)[:2] == ["late", "0.650"]]
-    assert cells_in(row) == ["late", "0.650", "0.700", "-0.050", "1.000", "", "", ""]
-    del kinds["early"]
-    page = table_of(comparison, kinds, "traces")
+    comparison = {"baseline": line, "own": line}
+    page = table_of(comparison, scenarios, "traces")
+    (row,) = [line for line in page.splitlines() if cells_in(line)[:2] == ["own", "0.650"]]
+    assert cells_in(row) == ["own", "0.650", "0.700", "-0.050", "1.000", "", "", ""]
+    del scenarios[0]
+    page = table_of(comparison, scenarios, "traces")
     assert "ublished" not in page.replace("published verdicts", "")
-    (row,) = [line for line in page.splitlines() if cells_in(line)[:2] == ["late", "0.650"]]
-    assert cells_in(row) == ["late", "0.650", "0.700", "-0.050", "1.000"]
+    (row,) = [line for line in page.splitlines() if cells_in(line)[:2] == ["own", "0.650"]]
+    assert cells_in(row) == ["own", "0.650", "0.700", "-0.050", "1.000"]
 
 
 def test_scores_under_other_names_stand_beside_the_original_ones():
@@ -330,27 +338,27 @@ def test_scores_under_other_names_stand_beside_the_original_ones():
         "deviation": measured | {"judge": 0.0625},
         "sensitivity": {"judge": 0.25},
     }
-    cells = {"base": cell, "early-tft": cell, "early-direct": cell}
+    cells = {"base": cell, "baseline-tft": cell, "baseline-direct": cell}
     line = {"tft": 0.5, "direct": 0.5, "difference": 0.0, "interval": None, "p_holm": 1.0}
-    found = {"seed": 7, "cells": cells, "comparison": {"early": line}}
-    text = render_robustness(found, {"early": "baseline"}, ["direct", "tft"])
+    found = {"seed": 7, "cells": cells, "comparison": {"baseline": line}}
+    text = render_robustness(found, ["baseline"], ["direct", "tft"])
     assert "students (of seed 7) and turns" in text
     assert "(v1, v4)" in text
     compared, of_cells = (part.splitlines() for part in text.split("\n\n")[2:])
-    assert cells_in(compared[2]) == ["early", "0.500", "0.500", "+0.000", "1.000"]
+    assert cells_in(compared[2]) == ["baseline", "0.500", "0.500", "+0.000", "1.000"]
     assert cells_in(of_cells[-1]) == [
-        "early", "tft", "0.750", "0.500 ± 0.062", "1.000", "1.000 ± 1.000", "", "", "0.750",
+        "baseline", "tft", "0.750", "0.500 ± 0.062", "1.000", "1.000 ± 1.000", "", "", "0.750",
         "0.750 ± 0.750", "0.250",
     ]  # fmt: skip
-    assert render_robustness({}, {"early": "baseline"}, ["direct", "tft"]) == ""
+    assert render_robustness({}, ["baseline"], ["direct", "tft"]) == ""
 
 
 def test_scores_of_different_judges_are_not_set_side_by_side():
     cells = cells_of_both()
-    cells["late-tft"]["judged_by"] = "rules judge v2"
-    kinds = {"early": "baseline", "late": "low_data"}
+    cells["low_data-tft"]["judged_by"] = "rules judge v2"
+    scenarios = ["baseline", "low_data"]
     with pytest.raises(result.InputError, match="different judges"):
-        render(cells, {}, OVERLAPS, "the corpus", kinds, ["direct", "tft"], "teas", "tiny")
+        render(cells, {}, OVERLAPS, "the corpus", scenarios, ["direct", "tft"], "teas", "tiny")
 
 
 # --- several training seeds -----------------------------------------------------------------------

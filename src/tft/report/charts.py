@@ -65,13 +65,13 @@ def argument_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def delta_rows(comparison: Comparison, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
+def delta_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """TFT less Direct by scenario, of this run with its interval and as published, without one."""
     rows = []
     for scenario, ours in comparison.items():
         low, high = ours["interval"] or (ours["difference"], ours["difference"])
         bounds = {"this run": (ours["difference"], low, high)}
-        if theirs := PUBLISHED.get(kinds[scenario]):
+        if theirs := PUBLISHED.get(scenario):
             bounds["published"] = (round(theirs["tft"] - theirs["direct"], 6),) * 3
         for source, values in bounds.items():
             numbers = dict(zip(("difference", "low", "high"), values, strict=True))

@@ -55,16 +55,16 @@ Curation = Mapping[str, Mapping[str, Mapping[str, Any]]]
 class Run(NamedTuple):
     """What the stages before say: metrics by cell or by scenario, and the turns to browse.
 
-    `kinds` is {scenario: kind}, `labelled_by` who says what is right, `losses` the rows of the loss
-    curves by cell, `others` metrics of stages for all scenarios that may have asked language
-    models, `times` what `timing.read_times` returns, `sweep` what there is of this corpus and
-    student, `turns` what `turns.browser` returns. Of a cell with students from several `seeds`, the
-    first's are the turns, the loss and the breakdown.
+    `labelled_by` is who says what is right, `losses` the rows of the loss curves by cell, `others`
+    metrics of stages for all scenarios that may have asked language models, `times` what
+    `timing.read_times` returns, `sweep` what there is of this corpus and student, `turns` what
+    `turns.browser` returns. Of a cell with students from several `seeds`, the first's are the
+    turns, the loss and the breakdown.
     """
 
     corpus: str
     student: str
-    kinds: Mapping[str, str]
+    scenarios: Sequence[str]
     pipelines: Sequence[str]
     seeds: Sequence[int]
     labelled_by: str
@@ -96,24 +96,23 @@ def render_page(run: Run) -> str:
     )
     # `tojson` writes every "<" as \u003c, so that no text can end the script that holds it.
     jinja.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
-    scenarios = list(run.kinds)
-    places = cell_places(scenarios, run.pipelines, TEACHER in run.cells)
+    places = cell_places(run.scenarios, run.pipelines, TEACHER in run.cells)
     of_scenarios = [metrics for step in run.curation.values() for metrics in step.values()]
     return jinja.get_template("page.html").render(
         title=title(run.cells, run.corpus, run.student),
         about=[
-            " ".join([about_intervals(run.kinds), *about_seeds(run.cells)]),
+            " ".join([about_intervals(run.scenarios), *about_seeds(run.cells)]),
             *about_labels(run.labelled_by),
         ],
         about_correction=about_correction(run.cells),
-        about_p=about_p(len(scenarios), run.cells),
+        about_p=about_p(len(run.scenarios), run.cells),
         about_baselines=about_baselines(run.cells),
         comparison=(
-            links.of_comparison(comparison_sheet(run.comparison, run.kinds), run.kinds)
+            links.of_comparison(comparison_sheet(run.comparison, run.scenarios), run.scenarios)
             if both(run.pipelines)
             else None
         ),
-        cells=links.of_cells(cells_sheet(run.cells, run.kinds, run.pipelines), places.values()),
+        cells=links.of_cells(cells_sheet(run.cells, run.scenarios, run.pipelines), places.values()),
         tools=_linked_tools(run, places),
         seeds=run.seeds,
         robustness=_linked_robustness(run, places),
@@ -129,19 +128,20 @@ def render_page(run: Run) -> str:
             for name in ("turn", "length")
         },
         charts={name: chart.to_dict() for name, chart in _charts(run, places).items()},
-        curation=_curation_sheet(run.curation, scenarios),
-        reasons=_reasons(run.curation, scenarios),
+        curation=_curation_sheet(run.curation, run.scenarios),
+        reasons=_reasons(run.curation, run.scenarios),
         about_contamination=about_contamination(run.contamination),
         contamination=links.of_contamination(
-            contamination_sheet(run.contamination, run.kinds), run.contamination
+            contamination_sheet(run.contamination, run.scenarios), run.contamination
         ),
-        pairs=links.closest_pairs(run.contamination, run.kinds),
+        pairs=links.closest_pairs(run.contamination, run.scenarios),
         costs=list(_costs([*of_scenarios, *run.others])),
         times=_time_sheet(run.times),
         data={
             **run.turns,
-            "cells": [{"cell": cell, **place, **run.turns["cells"][cell]}
-                      for cell, place in places.items()],
+            # The trained first: what needs no training is less to look at.
+            "cells": [{"cell": cell, **places[cell], **run.turns["cells"][cell]}
+                      for cell in sorted(places, key=lambda cell: cell in LABELS)],
             "respond": RESPOND,
         },
         style=_file("page.css"),
@@ -159,7 +159,7 @@ def _linked_robustness(run: Run, places: Mapping[str, dict[str, str]]) -> list[S
     """What was answered under the original names are the page's turns."""
     if not run.robustness:
         return []
-    *comparison, cells = robustness_sheets(run.robustness, run.kinds, run.pipelines)
+    *comparison, cells = robustness_sheets(run.robustness, run.scenarios, run.pipelines)
     asked = [place for cell, place in places.items() if cell in run.robustness["cells"]]
     return [*comparison, links.of_cells(cells, asked)]
 
@@ -210,7 +210,7 @@ def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
         "loss": charts.loss(charts.cell_rows(places, run.losses), names),
     }
     if both(run.pipelines):
-        rows = charts.delta_rows(run.comparison, run.kinds)
+        rows = charts.delta_rows(run.comparison)
         drawn["delta"] = charts.delta(links.with_queries(rows, links.of_delta))
     if run.times:
         drawn["times"] = charts.times(charts.time_rows(run.times))

@@ -22,9 +22,10 @@ LABELS = BASELINES | {TEACHER: "(teacher)"}
 UNTRAINED = "(no training)"
 """In place of the baselines' scenario."""
 
-# Judge scores of the published benchmark by scenario kind: Qwen3-1.7B, judged by an LLM
-# (openai.gpt-oss-120b) on 359 turns. Source: README of distil-labs/distil-tft-benchmarking, commit
-# 95990a6. Another student and another judge: a direction to compare with, not a target to hit.
+# Judge scores of the published benchmark by scenario, as params.yaml names them: Qwen3-1.7B, judged
+# by an LLM (openai.gpt-oss-120b) on 359 turns. Source: README of
+# distil-labs/distil-tft-benchmarking, commit 95990a6. Another student and another judge: a
+# direction to compare with, not a target to hit.
 PUBLISHED = {
     "baseline": {"tft": 0.866, "direct": 0.864},
     "noisy_labels": {"tft": 0.844, "direct": 0.721},
@@ -147,14 +148,14 @@ def render(
     comparison: Comparison,
     contamination: Contamination,
     labelled_by: str,
-    kinds: Mapping[str, str],
+    scenarios: Sequence[str],
     pipelines: Sequence[str],
     corpus: str,
     student: str,
 ) -> str:
     """The page reports/benchmark.md, in GitHub's markdown.
 
-    `kinds` is {scenario: kind}, in the order of the rows, `labelled_by` what
+    `scenarios` are in the order of the rows, `labelled_by` is what
     metrics/references.json says.
 
     Raises:
@@ -163,27 +164,32 @@ def render(
     lines = [
         f"# {title(cells, corpus, student)}",
         "",
-        about_intervals(kinds),
+        about_intervals(scenarios),
         *about_seeds(cells),
         *about_labels(labelled_by),
         about_contamination(contamination),
         "",
     ]
     if both(pipelines):
-        lines += [about_p(len(kinds), cells), ""]
-        lines += [_markdown(*comparison_sheet(comparison, kinds)), "", about_baselines(cells), ""]
+        lines += [about_p(len(scenarios), cells), ""]
+        lines += [
+            _markdown(*comparison_sheet(comparison, scenarios)),
+            "",
+            about_baselines(cells),
+            "",
+        ]
     lines += [EVERY_CELL, "", about_correction(cells), ""]
-    lines.append(_markdown(*cells_sheet(cells, kinds, pipelines)))
+    lines.append(_markdown(*cells_sheet(cells, scenarios, pipelines)))
     return "\n".join(lines) + "\n"
 
 
 def render_robustness(
-    robustness: Robustness, kinds: Mapping[str, str], pipelines: Sequence[str]
+    robustness: Robustness, scenarios: Sequence[str], pipelines: Sequence[str]
 ) -> str:
     """The end of reports/benchmark.md; empty where no student was asked again."""
     if not robustness:
         return ""
-    sheets = robustness_sheets(robustness, kinds, pipelines)
+    sheets = robustness_sheets(robustness, scenarios, pipelines)
     parts = [f"\n## {UNDER_OTHER_NAMES}", about_robustness(robustness)]
     return "\n\n".join([*parts, *(_markdown(*sheet) for sheet in sheets)]) + "\n"
 
@@ -207,14 +213,14 @@ def both(pipelines: Sequence[str]) -> bool:
     return {"tft", "direct"} <= set(pipelines)
 
 
-def about_intervals(kinds: Mapping[str, str]) -> str:
+def about_intervals(scenarios: Sequence[str]) -> str:
     """What the brackets say, and what the published columns hold where there are any."""
-    return f"{INTERVALS} Published: {PUBLISHED_BY}." if _is_published(kinds) else INTERVALS
+    return f"{INTERVALS} Published: {PUBLISHED_BY}." if _is_published(scenarios) else INTERVALS
 
 
-def _is_published(kinds: Mapping[str, str]) -> bool:
+def _is_published(scenarios: Sequence[str]) -> bool:
     """Whether a scenario is of the publication; own traces are not."""
-    return not PUBLISHED.keys().isdisjoint(kinds.values())
+    return not PUBLISHED.keys().isdisjoint(scenarios)
 
 
 def about_labels(labelled_by: str) -> list[str]:
@@ -243,8 +249,8 @@ def about_p(comparisons: int, cells: Cells) -> str:
     """What the comparison's p says; of several seeds `about_seeds` says what it leaves out."""
     corrected = f", corrected for {comparisons} comparisons (Holm)" if comparisons > 1 else ""
     told = (
-        "p: how likely chance alone sets TFT and Direct this far apart; paired over "
-        f"conversations{corrected}."
+        "p: how likely chance alone would set TFT and Direct at least this far apart, were they "
+        f"equal; paired over conversations{corrected}."
     )
     if _seeds(cells) > 1:
         return told
@@ -321,13 +327,13 @@ def _unpublished(sheet: Sheet) -> Sheet:
     return _without(sheet, {column for column in sheet[0] if column.endswith(", published")})
 
 
-def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
-    """TFT against Direct, a row a scenario, in the order of `kinds`."""
+def comparison_sheet(comparison: Comparison, scenarios: Sequence[str]) -> Sheet:
+    """TFT against Direct, a row a scenario, in the order of `scenarios`."""
     head = ["judge", "TFT", "Direct", "difference", "p"]
     head += [f"{column}, published" for column in head[1:4]]
     rows = []
-    for scenario, kind in kinds.items():
-        ours, published = comparison[scenario], PUBLISHED.get(kind)
+    for scenario in scenarios:
+        ours, published = comparison[scenario], PUBLISHED.get(scenario)
         theirs = ["", "", ""]
         if published:
             theirs = [_score(published["tft"]), _score(published["direct"])]
@@ -338,43 +344,43 @@ def comparison_sheet(comparison: Comparison, kinds: Mapping[str, str]) -> Sheet:
                 _score(ours["tft"]),
                 _score(ours["direct"]),
                 f"{ours['difference']:+.3f}{_interval(ours['interval'], '+.3f')}",
-                _score(ours["p_holm"]),
+                _p(ours["p_holm"]),
                 *theirs,
             ]
         )
-    sheet = (head, rows) if _is_published(kinds) else _unpublished((head, rows))
-    lines = [comparison[scenario] for scenario in kinds]
+    sheet = (head, rows) if _is_published(scenarios) else _unpublished((head, rows))
+    lines = [comparison[scenario] for scenario in scenarios]
     if (seeds := len(lines[0].get("differences", [0]))) == 1:
         return sheet
     return _with_spreads(sheet, "difference", [line["spread"] for line in lines], seeds)
 
 
-def cells_sheet(cells: Cells, kinds: Mapping[str, str], pipelines: Sequence[str]) -> Sheet:
+def cells_sheet(cells: Cells, scenarios: Sequence[str], pipelines: Sequence[str]) -> Sheet:
     """A row a cell, in the order of `cell_names`; no corrected scores where there are none."""
     head = ["scenario", "pipeline", *COLUMNS, "judge, published"]
     rows = [
         [label, "", *_numbers(cells[name]), ""] for name, label in LABELS.items() if name in cells
     ]
-    for scenario, kind in kinds.items():
+    for scenario in scenarios:
         for pipeline in pipelines:
-            published = _score(PUBLISHED.get(kind, {}).get(pipeline))
+            published = _score(PUBLISHED.get(scenario, {}).get(pipeline))
             rows.append([scenario, pipeline, *_numbers(cells[f"{scenario}-{pipeline}"]), published])
-    sheet = (head, rows) if _is_published(kinds) else _unpublished((head, rows))
+    sheet = (head, rows) if _is_published(scenarios) else _unpublished((head, rows))
     if not _is_corrected(cells):
         sheet = _without(sheet, {CORRECTED})
     if (seeds := _seeds(cells)) == 1:
         return sheet
     untrained = [name for name in LABELS if name in cells]
-    trained = [f"{scenario}-{pipeline}" for scenario in kinds for pipeline in pipelines]
+    trained = [f"{scenario}-{pipeline}" for scenario in scenarios for pipeline in pipelines]
     spreads = [cells[name].get("spread", {}).get("judge") for name in (*untrained, *trained)]
     return _with_spreads(sheet, "judge", spreads, seeds)
 
 
-def contamination_sheet(contamination: Contamination, kinds: Mapping[str, str]) -> Sheet:
+def contamination_sheet(contamination: Contamination, scenarios: Sequence[str]) -> Sheet:
     """How much of the tests each cell's training data hold, a row a cell."""
     head = ["scenario", "pipeline", "most alike", "without calls"]
     rows = []
-    for scenario in kinds:
+    for scenario in scenarios:
         for pipeline, found in contamination.items():
             one = found[scenario]
             pairs = [one[key]["similarity"] for key in ("closest", "closest_without_calls")]
@@ -398,7 +404,7 @@ def about_robustness(robustness: Robustness) -> str:
 
 
 def robustness_sheets(
-    robustness: Robustness, kinds: Mapping[str, str], pipelines: Sequence[str]
+    robustness: Robustness, scenarios: Sequence[str], pipelines: Sequence[str]
 ) -> list[Sheet]:
     """TFT against Direct over all rewordings, if there is that; a row a cell."""
     measures = ["judge", "name_accuracy", "service_call_exact", "staged_tool_call"]
@@ -407,7 +413,7 @@ def robustness_sheets(
         head += [measure.replace("_", " "), "reworded"]
     head.append("sensitivity")
     rows = []
-    for cell, place in cell_places(list(kinds), pipelines).items():
+    for cell, place in cell_places(scenarios, pipelines).items():
         if cell in robustness["cells"]:
             one = robustness["cells"][cell]
             row = list(place.values())
@@ -417,7 +423,7 @@ def robustness_sheets(
     sheets = [(head, rows)]
     if comparison := robustness["comparison"]:
         # Nothing is published of other names.
-        sheets.insert(0, _unpublished(comparison_sheet(comparison, kinds)))
+        sheets.insert(0, _unpublished(comparison_sheet(comparison, scenarios)))
     return sheets
 
 
@@ -442,6 +448,10 @@ def _numbers(cell: Mapping[str, Any]) -> list[str]:
 
 def _score(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else _score(value)
 
 
 def _interval(bounds: Sequence[float] | None, form: str = ".3f") -> str:

@@ -16,7 +16,7 @@ from tft.rules.substitute import Stock
 from tft.rules.wording import Wording, fields_of
 from tft.task import RESPOND
 
-MISTAKEN = 0.08  # share of right messages that `acts` finds fault with (docs/LOG.md: 6.5 %)
+MISTAKEN = 0.08  # share of right messages that `acts` finds fault with (6.5 % of S1's)
 RARE = 0.05  # as in relabel
 
 
