@@ -35,7 +35,7 @@ from tft.curation.synthesize import synthesize
 from tft.engine import stop_engine
 from tft.llm import connect
 from tft.llm.chat import Outcome, Refusal, Reply, Request
-from tft.llm.prompts import CALL, block, numbered, with_calls
+from tft.llm.prompts import CALL, block, numbered, plain, plain_call, with_calls
 from tft.params import Llm, Params
 from tft.roles import (
     language_models,
@@ -672,6 +672,105 @@ def test_all_roles_of_a_stage_spend_from_one_budget(shipped: dict[str, Any]) -> 
     }  # fmt: skip
 
 
+# --- a server that answers well ---------------------------------------------------------------
+
+S2 = "noisy_labels"
+FEW = {"counts": {"Restaurants_1": 60, "Hotels_1": 5}, "held_out": 5}  # simulated dialogues
+
+
+def write_s2(params: Params, number: int) -> list[Conversation]:
+    """The shortest traces of a small S2, and what the stages read beside; all dialogues, right."""
+    corpus, task, _ = load_corpus(params)
+    train, tests = split_corpus(list(corpus), params)
+    traces = sorted(make_traces(S2, train, params), key=lambda one: len(one.messages))
+    write_conversations(Path(f"data/direct/{S2}/train.parquet"), traces[:number])
+    write_conversations(Path("data/split/test.parquet"), tests)
+    write_task(Path("data/split/task.json"), task)
+    return train
+
+
+class Expert(Model):
+    """Knows each trace's right calls, but as second member leaves them as they were logged.
+
+    It writes a copy of an example, then the new conversations, the first without its end.
+    """
+
+    def __init__(self, right: Sequence[Conversation], new: Sequence[Conversation]) -> None:
+        super().__init__()
+        self.faults = itertools.repeat(None)
+        self.right = {tuple(message.content for message in one.messages): one for one in right}
+        self.new = iter([None, replace(new[0], messages=new[0].messages[:-1]), *new[1:]])
+
+    def say(self, model: str, question: str, form: Any) -> Any:
+        properties = form["json_schema"]["schema"]["properties"]
+        (_, rows), *candidates = opened(question)
+        if "relevance" in properties:
+            return {"reason": "A table is asked for.", "relevance": 5, "coherence": 5}
+        if "messages" in properties:
+            new = next(self.new)
+            return {"messages": [*map(plain, new.messages)] if new else rows}
+        right = self.right[tuple(row.get("content") for row in rows)]
+        calls = {str(turn): plain_call(call) for turn, call in right.turns()}
+        if "choice" in properties:
+            [letter] = [
+                tag[-1]
+                for tag, items in candidates
+                if {str(item["turn"]): item["tool_call"] for item in items} == calls
+            ]
+            return {"reason": "It is right.", "choice": letter}
+        return {"calls": calls} if model == "first-1" else super().say(model, question, form)
+
+
+@pytest.mark.usefixtures("project")
+def test_good_answers_become_a_training_set_of_the_wanted_size(shipped: dict[str, Any]) -> None:
+    """Of twelve conversations the first is a copy, the second has no end, the last is to spare."""
+    with Server() as server:
+        place = {"backend": "openai", "base_url": server.url, "requests_at_once": 4}
+        models = {name: {"model": f"{name}-1"} | place for name in ("first", "second")}
+        content = llm_params(shipped, models)
+        content["builtin"] |= FEW
+        content["synthesize"] |= {"target": 9, "batch": 4, "rounds": 3}
+        content["synthesize"]["seeds"][S2] = 5
+        YAML().dump(content, Path("params.yaml"))
+        train = {one.id: one for one in write_s2(Params.model_validate(content), 8)}
+        traces = read_conversations(Path(f"data/direct/{S2}/train.parquet"))
+        right = {one.id: train[one.id] for one in traces}
+        others = [one for one in train.values() if one.source == traces[0].source]
+        new = [one for one in others if one.id not in right][:11]
+        server.default = Expert([*right.values()], new)
+
+        def paid(name: str) -> Any:
+            server.prompt_tokens = server.completion_tokens = 0
+            metrics = run_well(name, S2)
+            assert tokens(metrics) == (server.prompt_tokens, server.completion_tokens)
+            return metrics
+
+        assert paid("filter")["kept"] == len(traces)
+        judged = paid("relabel")["llm"][f"relabel@{S2} arbiter"]["first"]["requests"]
+        assert 0 < judged <= sum(one.messages != right[one.id].messages for one in traces)
+        relabelled = read_conversations(Path(f"data/relabeled/{S2}/train.parquet"))
+        assert all(one.messages == right[one.id].messages for one in relabelled)
+        assert [one.id for one in relabelled] == [*right]
+
+        metrics = paid("synthesize")
+        assert metrics["llm"][f"synthesize@{S2}"]["first"]["requests"] == 12
+        assert (metrics["seeds"], metrics["context"]) == (5, 3)
+        assert (metrics["generated"], metrics["kept"], metrics["yield"]) == (12, 9, 0.75)
+        assert metrics["reasons"] == {
+            "not needed": 1, "order": 1, "too like a seed": 1, "valid": 9,
+        }  # fmt: skip
+        made = read_conversations(Path(f"data/tft/{S2}/train.parquet"))
+        drafts = read_rows(Path(f"data/tft/{S2}/drafts.parquet"), DRAFTS)
+        assert [one.id for one in made] == [row["conversation"] for row in drafts if row["kept"]]
+        written = [[one.messages for one in new[1:]].index(one.messages) for one in made]
+        assert len(set(written)) == len(made) == 9
+
+        asked = len(server.sent)
+        assert run_well("synthesize", S2) == metrics
+        assert read_conversations(Path(f"data/tft/{S2}/train.parquet")) == made
+        assert len(server.sent) == asked
+
+
 # --- real engines -----------------------------------------------------------------------------
 
 BASE = ROOT / "models" / "base"
@@ -788,19 +887,6 @@ def counted_by(server: str) -> tuple[int, int]:
     return found["prompt"], found["generation"]
 
 
-S2 = "noisy_labels"
-
-
-def write_s2(params: Params, number: int) -> None:
-    """The shortest traces of a small S2 of simulated dialogues, and what the stages read beside."""
-    corpus, task, _ = load_corpus(params)
-    train, tests = split_corpus(list(corpus), params)
-    traces = sorted(make_traces(S2, train, params), key=lambda one: len(one.messages))
-    write_conversations(Path(f"data/direct/{S2}/train.parquet"), traces[:number])
-    write_conversations(Path("data/split/test.parquet"), tests)
-    write_task(Path("data/split/task.json"), task)
-
-
 def run_twice(name: str, server: str) -> Result:
     """Run a stage, whose tokens are those that the server counts, and run it again for nothing.
 
@@ -840,7 +926,7 @@ def said_of_requests(done: Result) -> dict[str, tuple[int, int, int]]:
 def test_stages_run_one_after_the_other_on_a_server(shipped: dict[str, Any], served: str) -> None:
     """The model writes nonsense, so here is what holds whatever it writes."""
     content = asking(shipped, served)
-    content["builtin"] |= {"counts": {"Restaurants_1": 60, "Hotels_1": 5}, "held_out": 5}
+    content["builtin"] |= FEW
     content["filter"]["thresholds"][S2] = {"min_relevance": 1, "min_coherence": 1}
     content["synthesize"] |= {"exemplars": 1, "context": 1, "target": 9, "batch": 4, "rounds": 2}
     YAML().dump(content, Path("params.yaml"))
