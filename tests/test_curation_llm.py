@@ -774,7 +774,8 @@ def test_good_answers_become_a_training_set_of_the_wanted_size(shipped: dict[str
 # --- real engines -----------------------------------------------------------------------------
 
 BASE = ROOT / "models" / "base"
-SEVERAL = [trace(number, wish) for number, wish in enumerate(["A boat?", "Two boats.", "Ahoy!"])]
+WISHES = ["A boat?", "Two boats.", "Ahoy!", "Something red."]
+SEVERAL = [trace(number, wish) for number, wish in enumerate(WISHES)]
 PLANS = [plan(number) for number in range(6)]
 # A model that understands nothing closes what it opens only where it is thrown about.
 TEMPERATURE = 2.0
@@ -790,18 +791,22 @@ def needs_engine(test: Any) -> Any:
     return test
 
 
-def check_shape(
-    scores: list[Relevance], labels: list[Relabelled], drafts: list[Draft], members: set[str]
-) -> None:
-    """Answers are nonsense, but well formed, or say what they lack."""
+def check_shape(scores: list[Relevance], labels: list[Relabelled], drafts: list[Draft]) -> int:
+    """Answers are nonsense, but well formed, or say what they lack; how many labels differ."""
     assert [score.conversation for score in scores] == [one.id for one in SEVERAL]
     for score in scores:
         assert (score.relevance == 0) == score.reason.startswith("no score: ")
     assert any(score.relevance for score in scores)
+    differing = 0
     for one, label in zip(SEVERAL, labels, strict=True):
         assert [decision.turn for decision in label.decisions] == [turn for turn, _ in one.turns()]
-        assert all(decision.votes.keys() == members for decision in label.decisions)
+        votes = [decision.votes for decision in label.decisions]
+        assert all(vote.keys() == {"one", "two"} for vote in votes)
         assert (label.conversation is None) == (label.rejection is not None)
+        differ = any(None not in vote.values() and vote["one"] != vote["two"] for vote in votes)
+        reasons = [decision.reason for decision in label.decisions]
+        assert any(reason.startswith("arbiter ") for reason in reasons) == differ
+        differing += differ
     for draft in drafts:
         assert (draft.conversation is None) == (draft.rejection is not None)
         assert draft.conversation is None or draft.conversation.id == draft.plan.id
@@ -812,20 +817,27 @@ def check_shape(
     schema = Draft202012Validator(with_calls(CALL, TASK))
     for call in calls:
         assert schema.is_valid({"name": call.name, "arguments": call.arguments})
+    return differing
 
 
 @needs_engine
 def test_roles_run_on_an_engine_in_this_process(tmp_path: Path) -> None:
     options = {"max_model_len": 4096, "dtype": "bfloat16", "enforce_eager": True}
-    place = {"backend": "vllm", "model": str(BASE), "requests_at_once": 9, "options": options}
-    llm = {"models": {"base": place}, "attempts": 2, "timeout_seconds": 9, "budget": None}
+    place = {"backend": "vllm", "model": str(BASE), "requests_at_once": 9}
+    # The same engine under two names, which draws anew for each: an option of the template that
+    # nothing reads keeps the second's requests from being the first's.
+    other = {"chat_template_kwargs": {"member": "two"}}
+    models = {"one": place | {"options": options}, "two": place | {"options": options | other}}
+    llm = {"models": models, "attempts": 2, "timeout_seconds": 9, "budget": None}
     chat = connect(Llm.model_validate(llm), tmp_path)
-    scores = score_relevance(SEVERAL, TASK, chat, "base", 400, "filter@s")
-    labels = relabel(SEVERAL, TASK, chat, ["base"], "base", TEMPERATURE, 400, "relabel@s")
-    drafts = synthesize(PLANS, TASK, chat, "base", TEMPERATURE, 800, "synthesize@s")
+    scores = score_relevance(SEVERAL, TASK, chat, "one", 400, "filter@s")
+    labels = relabel(SEVERAL, TASK, chat, ["one", "two"], "one", TEMPERATURE, 800, "relabel@s")
+    drafts = synthesize(PLANS, TASK, chat, "one", TEMPERATURE, 800, "synthesize@s")
     stop_engine()
-    check_shape(scores, labels, drafts, {"base"})
-    assert list(chat.metrics()) == ["filter@s", "relabel@s committee", "synthesize@s"]
+    differing = check_shape(scores, labels, drafts)
+    spent = chat.metrics()
+    assert list(spent) == ["filter@s", "relabel@s arbiter", "relabel@s committee", "synthesize@s"]
+    assert spent["relabel@s arbiter"]["one"]["requests"] == differing > 0
 
 
 @pytest.fixture(scope="module")
@@ -865,10 +877,11 @@ def test_roles_run_on_a_server(
         for stage, role_for in (("filter@s", relevance_for), ("relabel@s", relabel_for))
     ]
     given.append(synthesizer_for(params, models, "synthesize@s")([], [], TASK)(PLANS))
-    check_shape(*given, {"one", "two"})
+    differing = check_shape(*given)
     spent = models.metrics()
     assert spent["filter@s"]["one"]["requests"] == len(SEVERAL)
     assert spent["relabel@s committee"].keys() == {"one", "two"}
+    assert spent["relabel@s arbiter"]["one"]["requests"] == differing > 0
     assert spent["synthesize@s"]["one"]["requests"] == len(PLANS)
     assert all(row["prompt_tokens"] for models in spent.values() for row in models.values())
 
@@ -958,8 +971,8 @@ def test_stages_run_one_after_the_other_on_a_server(shipped: dict[str, Any], ser
     }
     judged = {row["conversation"] for row in rows if row["reason"].startswith("arbiter ")}
     assert judged == differing
-    asked = relabelled["llm"].get(f"relabel@{S2} arbiter", {}).get("one", {"requests": 0})
-    assert asked["requests"] == len(differing)
+    asked = relabelled["llm"][f"relabel@{S2} arbiter"]["one"]["requests"]
+    assert asked == len(differing) > 0
 
     done = run_twice("synthesize", served)
     assert done.exit_code == 1
