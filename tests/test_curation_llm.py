@@ -35,7 +35,7 @@ from tft.curation.synthesize import synthesize
 from tft.engine import stop_engine
 from tft.llm import connect
 from tft.llm.chat import Outcome, Refusal, Reply, Request
-from tft.llm.prompts import CALL, block, numbered, with_calls
+from tft.llm.prompts import CALL, block, numbered, plain, plain_call, with_calls
 from tft.params import Llm, Params
 from tft.roles import (
     language_models,
@@ -672,10 +672,110 @@ def test_all_roles_of_a_stage_spend_from_one_budget(shipped: dict[str, Any]) -> 
     }  # fmt: skip
 
 
+# --- a server that answers well ---------------------------------------------------------------
+
+S2 = "noisy_labels"
+FEW = {"counts": {"Restaurants_1": 60, "Hotels_1": 5}, "held_out": 5}  # simulated dialogues
+
+
+def write_s2(params: Params, number: int) -> list[Conversation]:
+    """The shortest traces of a small S2, and what the stages read beside; all dialogues, right."""
+    corpus, task, _ = load_corpus(params)
+    train, tests = split_corpus(list(corpus), params)
+    traces = sorted(make_traces(S2, train, params), key=lambda one: len(one.messages))
+    write_conversations(Path(f"data/direct/{S2}/train.parquet"), traces[:number])
+    write_conversations(Path("data/split/test.parquet"), tests)
+    write_task(Path("data/split/task.json"), task)
+    return train
+
+
+class Expert(Model):
+    """Knows each trace's right calls, but as second member leaves them as they were logged.
+
+    It writes a copy of an example, then the new conversations, the first without its end.
+    """
+
+    def __init__(self, right: Sequence[Conversation], new: Sequence[Conversation]) -> None:
+        super().__init__()
+        self.faults = itertools.repeat(None)
+        self.right = {tuple(message.content for message in one.messages): one for one in right}
+        self.new = iter([None, replace(new[0], messages=new[0].messages[:-1]), *new[1:]])
+
+    def say(self, model: str, question: str, form: Any) -> Any:
+        properties = form["json_schema"]["schema"]["properties"]
+        (_, rows), *candidates = opened(question)
+        if "relevance" in properties:
+            return {"reason": "A table is asked for.", "relevance": 5, "coherence": 5}
+        if "messages" in properties:
+            new = next(self.new)
+            return {"messages": [*map(plain, new.messages)] if new else rows}
+        right = self.right[tuple(row.get("content") for row in rows)]
+        calls = {str(turn): plain_call(call) for turn, call in right.turns()}
+        if "choice" in properties:
+            [letter] = [
+                tag[-1]
+                for tag, items in candidates
+                if {str(item["turn"]): item["tool_call"] for item in items} == calls
+            ]
+            return {"reason": "It is right.", "choice": letter}
+        return {"calls": calls} if model == "first-1" else super().say(model, question, form)
+
+
+@pytest.mark.usefixtures("project")
+def test_good_answers_become_a_training_set_of_the_wanted_size(shipped: dict[str, Any]) -> None:
+    """Of twelve conversations the first is a copy, the second has no end, the last is to spare."""
+    with Server() as server:
+        place = {"backend": "openai", "base_url": server.url, "requests_at_once": 4}
+        models = {name: {"model": f"{name}-1"} | place for name in ("first", "second")}
+        content = llm_params(shipped, models)
+        content["builtin"] |= FEW
+        content["synthesize"] |= {"target": 9, "batch": 4, "rounds": 3}
+        content["synthesize"]["seeds"][S2] = 5
+        YAML().dump(content, Path("params.yaml"))
+        train = {one.id: one for one in write_s2(Params.model_validate(content), 8)}
+        traces = read_conversations(Path(f"data/direct/{S2}/train.parquet"))
+        right = {one.id: train[one.id] for one in traces}
+        others = [one for one in train.values() if one.source == traces[0].source]
+        new = [one for one in others if one.id not in right][:11]
+        server.default = Expert([*right.values()], new)
+
+        def paid(name: str) -> Any:
+            server.prompt_tokens = server.completion_tokens = 0
+            metrics = run_well(name, S2)
+            assert tokens(metrics) == (server.prompt_tokens, server.completion_tokens)
+            return metrics
+
+        assert paid("filter")["kept"] == len(traces)
+        judged = paid("relabel")["llm"][f"relabel@{S2} arbiter"]["first"]["requests"]
+        assert 0 < judged <= sum(one.messages != right[one.id].messages for one in traces)
+        relabelled = read_conversations(Path(f"data/relabeled/{S2}/train.parquet"))
+        assert all(one.messages == right[one.id].messages for one in relabelled)
+        assert [one.id for one in relabelled] == [*right]
+
+        metrics = paid("synthesize")
+        assert metrics["llm"][f"synthesize@{S2}"]["first"]["requests"] == 12
+        assert (metrics["seeds"], metrics["context"]) == (5, 3)
+        assert (metrics["generated"], metrics["kept"], metrics["yield"]) == (12, 9, 0.75)
+        assert metrics["reasons"] == {
+            "not needed": 1, "order": 1, "too like a seed": 1, "valid": 9,
+        }  # fmt: skip
+        made = read_conversations(Path(f"data/tft/{S2}/train.parquet"))
+        drafts = read_rows(Path(f"data/tft/{S2}/drafts.parquet"), DRAFTS)
+        assert [one.id for one in made] == [row["conversation"] for row in drafts if row["kept"]]
+        written = [[one.messages for one in new[1:]].index(one.messages) for one in made]
+        assert len(set(written)) == len(made) == 9
+
+        asked = len(server.sent)
+        assert run_well("synthesize", S2) == metrics
+        assert read_conversations(Path(f"data/tft/{S2}/train.parquet")) == made
+        assert len(server.sent) == asked
+
+
 # --- real engines -----------------------------------------------------------------------------
 
 BASE = ROOT / "models" / "base"
-SEVERAL = [trace(number, wish) for number, wish in enumerate(["A boat?", "Two boats.", "Ahoy!"])]
+WISHES = ["A boat?", "Two boats.", "Ahoy!", "Something red."]
+SEVERAL = [trace(number, wish) for number, wish in enumerate(WISHES)]
 PLANS = [plan(number) for number in range(6)]
 # A model that understands nothing closes what it opens only where it is thrown about.
 TEMPERATURE = 2.0
@@ -691,18 +791,22 @@ def needs_engine(test: Any) -> Any:
     return test
 
 
-def check_shape(
-    scores: list[Relevance], labels: list[Relabelled], drafts: list[Draft], members: set[str]
-) -> None:
-    """Answers are nonsense, but well formed, or say what they lack."""
+def check_shape(scores: list[Relevance], labels: list[Relabelled], drafts: list[Draft]) -> int:
+    """Answers are nonsense, but well formed, or say what they lack; how many labels differ."""
     assert [score.conversation for score in scores] == [one.id for one in SEVERAL]
     for score in scores:
         assert (score.relevance == 0) == score.reason.startswith("no score: ")
     assert any(score.relevance for score in scores)
+    differing = 0
     for one, label in zip(SEVERAL, labels, strict=True):
         assert [decision.turn for decision in label.decisions] == [turn for turn, _ in one.turns()]
-        assert all(decision.votes.keys() == members for decision in label.decisions)
+        votes = [decision.votes for decision in label.decisions]
+        assert all(vote.keys() == {"one", "two"} for vote in votes)
         assert (label.conversation is None) == (label.rejection is not None)
+        differ = any(None not in vote.values() and vote["one"] != vote["two"] for vote in votes)
+        reasons = [decision.reason for decision in label.decisions]
+        assert any(reason.startswith("arbiter ") for reason in reasons) == differ
+        differing += differ
     for draft in drafts:
         assert (draft.conversation is None) == (draft.rejection is not None)
         assert draft.conversation is None or draft.conversation.id == draft.plan.id
@@ -713,20 +817,27 @@ def check_shape(
     schema = Draft202012Validator(with_calls(CALL, TASK))
     for call in calls:
         assert schema.is_valid({"name": call.name, "arguments": call.arguments})
+    return differing
 
 
 @needs_engine
 def test_roles_run_on_an_engine_in_this_process(tmp_path: Path) -> None:
     options = {"max_model_len": 4096, "dtype": "bfloat16", "enforce_eager": True}
-    place = {"backend": "vllm", "model": str(BASE), "requests_at_once": 9, "options": options}
-    llm = {"models": {"base": place}, "attempts": 2, "timeout_seconds": 9, "budget": None}
+    place = {"backend": "vllm", "model": str(BASE), "requests_at_once": 9}
+    # The same engine under two names, which draws anew for each: an option of the template that
+    # nothing reads keeps the second's requests from being the first's.
+    other = {"chat_template_kwargs": {"member": "two"}}
+    models = {"one": place | {"options": options}, "two": place | {"options": options | other}}
+    llm = {"models": models, "attempts": 2, "timeout_seconds": 9, "budget": None}
     chat = connect(Llm.model_validate(llm), tmp_path)
-    scores = score_relevance(SEVERAL, TASK, chat, "base", 400, "filter@s")
-    labels = relabel(SEVERAL, TASK, chat, ["base"], "base", TEMPERATURE, 400, "relabel@s")
-    drafts = synthesize(PLANS, TASK, chat, "base", TEMPERATURE, 800, "synthesize@s")
+    scores = score_relevance(SEVERAL, TASK, chat, "one", 400, "filter@s")
+    labels = relabel(SEVERAL, TASK, chat, ["one", "two"], "one", TEMPERATURE, 800, "relabel@s")
+    drafts = synthesize(PLANS, TASK, chat, "one", TEMPERATURE, 800, "synthesize@s")
     stop_engine()
-    check_shape(scores, labels, drafts, {"base"})
-    assert list(chat.metrics()) == ["filter@s", "relabel@s committee", "synthesize@s"]
+    differing = check_shape(scores, labels, drafts)
+    spent = chat.metrics()
+    assert list(spent) == ["filter@s", "relabel@s arbiter", "relabel@s committee", "synthesize@s"]
+    assert spent["relabel@s arbiter"]["one"]["requests"] == differing > 0
 
 
 @pytest.fixture(scope="module")
@@ -766,10 +877,11 @@ def test_roles_run_on_a_server(
         for stage, role_for in (("filter@s", relevance_for), ("relabel@s", relabel_for))
     ]
     given.append(synthesizer_for(params, models, "synthesize@s")([], [], TASK)(PLANS))
-    check_shape(*given, {"one", "two"})
+    differing = check_shape(*given)
     spent = models.metrics()
     assert spent["filter@s"]["one"]["requests"] == len(SEVERAL)
     assert spent["relabel@s committee"].keys() == {"one", "two"}
+    assert spent["relabel@s arbiter"]["one"]["requests"] == differing > 0
     assert spent["synthesize@s"]["one"]["requests"] == len(PLANS)
     assert all(row["prompt_tokens"] for models in spent.values() for row in models.values())
 
@@ -786,19 +898,6 @@ def counted_by(server: str) -> tuple[int, int]:
         ):
             found[kind] += int(float(number))
     return found["prompt"], found["generation"]
-
-
-S2 = "noisy_labels"
-
-
-def write_s2(params: Params, number: int) -> None:
-    """The shortest traces of a small S2 of simulated dialogues, and what the stages read beside."""
-    corpus, task, _ = load_corpus(params)
-    train, tests = split_corpus(list(corpus), params)
-    traces = sorted(make_traces(S2, train, params), key=lambda one: len(one.messages))
-    write_conversations(Path(f"data/direct/{S2}/train.parquet"), traces[:number])
-    write_conversations(Path("data/split/test.parquet"), tests)
-    write_task(Path("data/split/task.json"), task)
 
 
 def run_twice(name: str, server: str) -> Result:
@@ -840,7 +939,7 @@ def said_of_requests(done: Result) -> dict[str, tuple[int, int, int]]:
 def test_stages_run_one_after_the_other_on_a_server(shipped: dict[str, Any], served: str) -> None:
     """The model writes nonsense, so here is what holds whatever it writes."""
     content = asking(shipped, served)
-    content["builtin"] |= {"counts": {"Restaurants_1": 60, "Hotels_1": 5}, "held_out": 5}
+    content["builtin"] |= FEW
     content["filter"]["thresholds"][S2] = {"min_relevance": 1, "min_coherence": 1}
     content["synthesize"] |= {"exemplars": 1, "context": 1, "target": 9, "batch": 4, "rounds": 2}
     YAML().dump(content, Path("params.yaml"))
@@ -872,8 +971,8 @@ def test_stages_run_one_after_the_other_on_a_server(shipped: dict[str, Any], ser
     }
     judged = {row["conversation"] for row in rows if row["reason"].startswith("arbiter ")}
     assert judged == differing
-    asked = relabelled["llm"].get(f"relabel@{S2} arbiter", {}).get("one", {"requests": 0})
-    assert asked["requests"] == len(differing)
+    asked = relabelled["llm"][f"relabel@{S2} arbiter"]["one"]["requests"]
+    assert asked == len(differing) > 0
 
     done = run_twice("synthesize", served)
     assert done.exit_code == 1

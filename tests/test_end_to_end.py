@@ -144,6 +144,25 @@ def test_a_second_run_does_nothing(project: Project) -> None:
     assert project.run("git", "status", "--porcelain") == ""
 
 
+def test_make_compare_sets_the_pipelines_side_by_side(project: Project) -> None:
+    """Its own recipe, in this environment instead of the one that `setup` makes."""
+    ran = project.stages_run_by("make", "--old-file=setup", "compare")
+    assert ran == {"report"}
+    assert project.run("git", "status", "--porcelain") == ""
+    diff = json.loads(project.run("dvc", "metrics", "diff", "--all", "--json", "direct", "tft"))
+    direct, tft = (
+        json.loads((project.root / f"metrics/pipelines/{name}.json").read_text(encoding="utf-8"))
+        for name in ("direct", "tft")
+    )
+    rows = diff["metrics/headline.json"]
+    assert {name: (row["old"], row["new"]) for name, row in rows.items()} == {
+        name: (direct[name], tft[name]) for name in SCENARIOS
+    }
+    assert {name: row["diff"] for name, row in rows.items()} == pytest.approx(
+        {name: tft[name] - direct[name] for name in SCENARIOS}
+    )
+
+
 @pytest.fixture(scope="module")
 def experiment(project: Project) -> tuple[set[str], int]:
     """The stages that an experiment with another param runs, and how many students it asks."""

@@ -191,17 +191,17 @@ def test_relabelling_restores_real_traces(
     train, _ = split_corpus(conversations, params)
     truth = {one.id: one for one in train if one.source == params.sgd.service}
     traces = make_traces(scenario, train, params)
-    evidence = collect(traces, task)
-    pairs = [
-        (choice, call, dict(truth[one.id].turns())[index])
-        for one in [one for one in traces if one.id in truth][:120]
-        for (index, choice), (_, call) in zip(vote(one, evidence).items(), one.turns(), strict=True)
+    turns = [
+        (decision.call, logged, dict(truth[one.id].turns())[index])
+        for one, done in zip(traces, relabel(traces, task), strict=True)
+        if one.id in truth
+        for decision, (index, logged) in zip(done.decisions, one.turns(), strict=True)
     ]
-    named = [choice.tool == true.name for choice, _, true in pairs]
-    service = [choice.call == true for choice, _, true in pairs if true.name != RESPOND]
+    named = [call is not None and call.name == true.name for call, _, true in turns]
+    service = [call == true for call, _, true in turns if true.name != RESPOND]
     assert sum(named) / len(named) >= names
     assert sum(service) / len(service) >= arguments
-    assert sum(choice.call == call for choice, call, _ in pairs) / len(pairs) >= unchanged
+    assert sum(call == logged for call, logged, _ in turns) / len(turns) >= unchanged
 
 
 def test_hotels_are_told_from_restaurants(sgd: tuple[list[Conversation], Task]) -> None:
