@@ -102,6 +102,7 @@ def test_a_wrong_rate_is_an_error_that_names_its_key(
         ("judge.models", [], "judge.models: .*at least 1"),
         ("judge.models", ["gpt-4"], "judge.models: 'gpt-4' is none of llm.models"),
         ("pretrain.copy_lengths", [128], "pretrain.copy_lengths: .*at least 2"),
+        ("pretrain.copy_lengths", [32, 64], "copy_lengths.0: .*greater than or equal to 33"),
         ("llm.attempts", 0, "llm.attempts: .*greater than or equal to 1"),
         ("llm.timeout_seconds", 0, "llm.timeout_seconds: .*greater than 0"),
         ("llm.budget", -1, "llm.budget: .*greater than or equal to 0"),

@@ -245,7 +245,8 @@ class Pretrain(Section):
     steps: Count
     copy_steps: Annotated[int, Field(ge=0)]
     copy_share: Fraction
-    copy_lengths: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    # Spans of up to 10 tokens are copied from a sequence's first third on.
+    copy_lengths: Annotated[list[Annotated[int, Field(ge=33)]], Field(min_length=2, max_length=2)]
     invented_share: Fraction
     learning_rate: Annotated[float, Field(gt=0)]
     warmup_fraction: Fraction
