@@ -393,9 +393,11 @@ def test_two_models_are_asked_each_at_its_own_address(server: Server, tmp_path: 
 
 
 RUN = """
+import signal
 import sys
 from pathlib import Path
 from test_llm import connect, llm, requests
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs begin by ignoring it
 connect(llm(sys.argv[1]), Path(sys.argv[2]))(requests(20), "s")
 """
 
