@@ -23,6 +23,11 @@ export GIT_COMMITTER_NAME ?= $(GIT_AUTHOR_NAME)
 export GIT_COMMITTER_EMAIL ?= $(GIT_AUTHOR_EMAIL)
 endif
 
+define SHOW
+@cat reports/benchmark.md
+@printf '\nTo look at in a browser: %s\n' reports/index.html
+endef
+
 .PHONY: setup run run-sgd run-traces test test-slow check format compare result pretrain serve calibrate sweep
 
 setup: $(INSTALLED)
@@ -39,15 +44,13 @@ $(INSTALLED): pyproject.toml
 
 run: setup
 	python -m tft run
-	@cat reports/benchmark.md
-	@printf '\nTo look at in a browser: %s\n' reports/index.html
+	$(SHOW)
 
 # The same on real dialogues, with what README.md's first table was made with.
 run-sgd: setup
 	dvc exp remove --quiet sgd 2> /dev/null || true
 	dvc exp run --name sgd --set-param corpus=sgd --set-param students.tiny.train.epochs=3
-	@cat reports/benchmark.md
-	@printf '\nTo look at in a browser: %s\n' reports/index.html
+	$(SHOW)
 
 # The same on your own traces: make run-traces TRACES=examples/parcels
 run-traces: setup
@@ -55,8 +58,7 @@ run-traces: setup
 	dvc exp remove --quiet traces 2> /dev/null || true
 	dvc exp run --name traces --set-param corpus=traces --set-param 'run=[own]' \
 	  --set-param traces.path='$(abspath $(TRACES))'
-	@cat reports/benchmark.md
-	@printf '\nTo look at in a browser: %s\n' reports/index.html
+	$(SHOW)
 
 test: setup
 	pytest -m "not slow"

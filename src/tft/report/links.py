@@ -96,10 +96,8 @@ def with_queries(rows: Rows, narrowed: Callable[[Mapping[str, Any]], Query]) -> 
     """Rows with the `query` of their marks: the turns of a cell, `narrowed`; None: no turns."""
     found = []
     for row in rows:
-        query, place = (
-            narrowed(row),
-            {key: row[key] for key in ("scenario", "pipeline") if key in row},
-        )
+        query = narrowed(row)
+        place = {key: row[key] for key in ("scenario", "pipeline") if key in row}
         found.append({**row} if query is None else {**row, "query": place | query})
     return found
 

@@ -47,8 +47,9 @@ def pieces(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
         InputError: no span, or one that names no trace.
     """
     for logged in _spans(record):
-        if _is_request(logged):
-            span = {**logged, "attributes": _attributes(logged.get("attributes"))}
+        attributes = _attributes(logged.get("attributes"))
+        if attributes.get(OPERATION) in OPERATIONS:
+            span = {**logged, "attributes": attributes}
             name = _name(span)
             if not isinstance(name, str) or not name:
                 raise InputError(f"no trace id: traceId is {name!r:.40}")
