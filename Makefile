@@ -82,7 +82,7 @@ format: setup
 # a single pipeline: beside HEAD). Only the report is made again. --temp leaves params.yaml alone.
 compare: setup
 	@set -eu; \
-	set -- $$(python -c 'from tft.params import load_params; print(*load_params().pipelines)'); \
+	set -- $$(python -c 'from tft.config import load_params; print(*load_params().pipelines)'); \
 	for pipeline; do \
 	  dvc exp remove --quiet $$pipeline 2> /dev/null || true; \
 	  dvc exp run --temp --name $$pipeline --set-param report.pipeline=$$pipeline; \
@@ -93,7 +93,7 @@ compare: setup
 # Keeps a documented run in git: make result NAME=my-run
 result: setup
 	$(if $(NAME),,$(error make result needs a name: make result NAME=my-run))
-	python -m tft.report.result $(NAME)
+	python -m tft.cli.result $(NAME)
 
 # Trains the frozen base further, in its place (params.yaml says how one is made from nothing), and
 # records it, inputs included, in dvc.lock. Not by `dvc unfreeze`, which rewrites dvc.yaml.
@@ -109,7 +109,7 @@ calibrate: setup
 # Scores over the dose: the experiments that `sweep` in params.yaml asks for, one after another, and
 # their curves on the page. They belong to the commit they start from: commit only after the end.
 sweep: setup
-	python -m tft.report.sweep
+	python -m experiments.sweep.doses
 	dvc exp run --run-all --jobs 1
 	python stages/sweep.py
 	dvc commit --force sweep

@@ -3,7 +3,7 @@
 Reads: data/split/, the student's base, models/adapters (used in turn until there are ten)
 Run:   python benchmarks/adapters.py [--number 10]
 
-Each run is a process of its own that calls `tft.student.predict.predict` with an empty cache, as
+Each run is a process of its own that calls `tft.predict.students.predict` with an empty cache, as
 the stage does; imports count. Ten starts are ten times the median of one, measured in turn with the
 other. Memory is the peak of what the process and its children hold together (proportional set size,
 so that shared pages count once).
@@ -21,9 +21,9 @@ import click
 import psutil
 from measure import interleaved, setting, show, spread
 
-from tft.errors import InputError
-from tft.student.predict import predict, prompts
-from tft.tables import read_conversations
+from tft.core.errors import InputError
+from tft.core.tables import read_conversations
+from tft.predict.students import predict, prompts
 
 GIB = 2**30
 POLL = 0.2  # seconds

@@ -14,11 +14,11 @@ import torch
 from measure import interleaved, ratio, seconds, setting, show, spread
 from torch.nn.functional import cross_entropy
 
+from tft.core.tables import read_conversations
 from tft.student.attention import SEGMENTS
 from tft.student.checkpoint import load_model
 from tft.student.encode import encode, shared_prefix
 from tft.student.pack import Row, pack
-from tft.tables import read_conversations
 
 
 def gradients(model: torch.nn.Module, row: Row, by: str) -> torch.Tensor:

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import click
 from measure import show
-
-from tft.curated import SERVICE
-from tft.evaluation.audit import key
-from tft.params import load_params
 from tft.roles import truth_for
-from tft.rules.labels import MEMBERS
-from tft.tables import DECISIONS, read_conversations, read_rows
-from tft.task import RESPOND
+
+from tft.config import load_params
+from tft.core.records import SERVICE
+from tft.core.tables import DECISIONS, read_conversations, read_rows
+from tft.core.task import RESPOND
+from tft.evaluation.audit import key
+from tft.standins.reading.labels import MEMBERS
 
 
 def rows_of(scenario: str) -> list[list[str]]:

@@ -21,10 +21,10 @@ from measure import show
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from tft.conversation import Message, Tool, ToolCall, assistant, render_call, user
-from tft.corpus.vary import invented_value
+from experiments.pretrain.vary import invented_value
+from tft.core.conversation import Message, Tool, ToolCall, assistant, render_call, user
+from tft.core.task import RESPOND, Task
 from tft.student.template import load_tokenizer, render
-from tft.task import RESPOND, Task
 
 DISTANCES = (50, 100, 200, 500, 1000, 2000)
 LONGEST_NAME = 24  # tokens; a byte-level tokenizer can make more of one

@@ -16,11 +16,12 @@ from datetime import date
 import click
 from tabulate import tabulate
 
-from tft.conversation import Conversation, Message, ToolCall, Turn
+from tft.config import load_params
+from tft.core.config import environment
+from tft.core.conversation import Conversation, Message, ToolCall, Turn
+from tft.core.task import RESPOND, Task
 from tft.corpus.published import read_published
-from tft.params import environment, load_params
-from tft.rules.judge import judge
-from tft.task import RESPOND, Task
+from tft.standins.judge.verdict import judge
 
 REFERENCE = ToolCall(RESPOND, {"message": "Sorry, yes."})
 APART = 100  # messages between one and the one that takes its place

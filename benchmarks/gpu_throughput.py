@@ -27,8 +27,8 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from tft.student.attention import SEGMENTS
 from tft.student.encode import Encoded
+from tft.student.finetune import row_loss
 from tft.student.pack import Row, pack
-from tft.student.train import row_loss
 
 FORMULA = """\
 FLOPs of a step = 4 F T + 6 A T + 4 h V P + 12 L H d S

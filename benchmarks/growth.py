@@ -28,10 +28,10 @@ from measure import (
     train_packed,
 )
 
-from tft.engine import start_vllm
+from tft.core.tables import atomic_path, read_conversations
+from tft.llm.engine import start_vllm
+from tft.predict.students import engine_options, prompts
 from tft.student.encode import encode
-from tft.student.predict import engine_options, prompts
-from tft.tables import atomic_path, read_conversations
 
 rcParams["svg.hashsalt"] = "tft"  # equal numbers give equal bytes
 

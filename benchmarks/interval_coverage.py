@@ -21,9 +21,8 @@ import numpy as np
 from scipy.stats import DegenerateDataWarning, bootstrap, norm, permutation_test, ttest_rel
 from tabulate import tabulate
 
-from tft.evaluation.agreement import Agreement
 from tft.evaluation.correction import Measured, corrected_estimate
-from tft.evaluation.uncertainty import (
+from tft.evaluation.statistics import (
     Array,
     Estimate,
     difference_interval,
@@ -32,6 +31,7 @@ from tft.evaluation.uncertainty import (
     quantile,
     standard_error,
 )
+from tft.judge.agreement import Agreement
 
 CONVERSATIONS = 34
 # How many turns conversations have; about as many as the benchmark's test conversations.

@@ -16,20 +16,22 @@ from tabulate import tabulate
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from tft.params import Params, Predict, Student, load_params
+from tft.config import Params, load_params
+from tft.core.task import Task, read_task
+from tft.predict.config import PredictConfig
+from tft.predict.students import Answer, Prompt, ask_engine
+from tft.student.config import SeededStudentConfig
 from tft.student.encode import Encoded, shared_prefix
+from tft.student.finetune import adapted, fit, training_arguments
 from tft.student.pack import Row, epochs
-from tft.student.predict import Answer, Prompt, ask_engine
 from tft.student.template import load_tokenizer
-from tft.student.train import adapted, fit, training_arguments
-from tft.task import Task, read_task
 
 
-def setting() -> tuple[Params, Student, Task, PreTrainedTokenizerBase]:
+def setting() -> tuple[Params, SeededStudentConfig, Task, PreTrainedTokenizerBase]:
     """What params.yaml chooses; the data are those that `dvc repro` left in data/."""
     disable_progress_bar()
     params = load_params()
-    student = params.students[params.student].seeded(params.seeds[0])
+    student = params.students[params.student].seeded(params.training_seeds[0])
     task = read_task(Path("data/split/task.json"))
     return params, student, task, load_tokenizer(student.base, student.template)
 
@@ -71,14 +73,14 @@ def show(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> N
     print(tabulate(rows, head, tablefmt="github", disable_numparse=True))
 
 
-def pack_epoch(encoded: Sequence[Encoded], student: Student) -> list[Row]:
+def pack_epoch(encoded: Sequence[Encoded], student: SeededStudentConfig) -> list[Row]:
     settings = student.train
     prefix = shared_prefix(encoded)
     return list(epochs(encoded, prefix, settings.row_tokens, 1, settings.seed))
 
 
 def train_packed(
-    rows: Sequence[Row], student: Student, learning_rate: float, accumulate: int
+    rows: Sequence[Row], student: SeededStudentConfig, learning_rate: float, accumulate: int
 ) -> tuple[float, float]:
     """One pass over the rows as `finetune` does it, model load and merge left out.
 
@@ -96,7 +98,7 @@ def train_packed(
             gradient_accumulation_steps=accumulate,
             learning_rate=learning_rate,
             lr_scheduler_type="linear",
-            warmup_steps=settings.warmup_fraction,
+            warmup_steps=settings.warmup_steps,
             weight_decay=settings.weight_decay,
             logging_steps=1,
             disable_tqdm=True,
@@ -111,7 +113,7 @@ def ask_afresh(
     tokenizer: PreTrainedTokenizerBase,
     asked: Sequence[Prompt],
     adapter: Path | None,
-    params: Predict,
+    params: PredictConfig,
 ) -> list[Answer]:
     """Greedy answers of an engine whose prefix cache is empty at the start."""
     assert engine.reset_prefix_cache(), "requests are still running"

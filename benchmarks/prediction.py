@@ -26,12 +26,12 @@ from measure import ask_afresh, interleaved, ratio, seconds, setting, show, spre
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from tft.engine import start_vllm
-from tft.params import Student
-from tft.student.parse import parse
-from tft.student.predict import Answer, Prompt, by_transformers, engine_options, prompts
+from tft.core.tables import read_conversations
+from tft.llm.engine import start_vllm
+from tft.predict.parse import parse
+from tft.predict.students import Answer, Prompt, by_transformers, engine_options, prompts
+from tft.student.config import SeededStudentConfig
 from tft.student.template import END_OF_TURN
-from tft.tables import read_conversations
 
 OURS, NO_CACHE, PEER = "ours: vLLM", "vLLM without prefix cache", "transformers, batches of 8"
 BATCH = 8
@@ -78,7 +78,7 @@ class Difference(NamedTuple):
 
 @torch.no_grad()
 def differences(
-    student: Student,
+    student: SeededStudentConfig,
     adapter: Path,
     asked: Sequence[Prompt],
     ours: Sequence[Answer],
@@ -107,7 +107,7 @@ def differences(
 
 
 def compare(
-    student: Student,
+    student: SeededStudentConfig,
     tokenizer: PreTrainedTokenizerBase,
     adapter: Path,
     asked: Sequence[Prompt],
@@ -158,7 +158,7 @@ def main(
     tests = read_conversations(Path("data/split/test.parquet"))[:conversations]
     new_tokens = params.predict.max_new_tokens
     asked = prompts(tokenizer, task, tests, student.max_length - new_tokens)
-    adapter = Path("models/adapters") / f"{cell}-{params.seeds[0]}"
+    adapter = Path("models/adapters") / f"{cell}-{params.training_seeds[0]}"
     longest = max(len(prompt.ids) for prompt in asked)
 
     engines, starts, answers = {}, {}, {}

@@ -28,12 +28,12 @@ import names
 from faker import Faker
 from tabulate import tabulate
 
-from tft.conversation import Conversation, to_openai
+from tft.config import load_params
+from tft.core.conversation import Conversation, to_openai
+from tft.core.tables import read_conversations
+from tft.core.task import RESPOND, read_task
 from tft.corpus.builtin import read_builtin
-from tft.corpus.redact import Clean, cleaner
-from tft.params import load_params
-from tft.tables import read_conversations
-from tft.task import RESPOND, read_task
+from tft.traces.redaction.redact import Clean, cleaner
 
 EXAMPLE = Path("examples/parcels")
 FETCHED = Path("data/corpus/conversations.parquet")

@@ -23,15 +23,15 @@ from false_alarms import faults, places
 from fidelity import bigram_distance, events, texts, words
 from tabulate import tabulate
 
-from tft.conversation import Conversation, ToolCall
-from tft.curation.plans import choose_seeds
-from tft.curation.rounds import VALID, generate_valid
-from tft.params import load_params
-from tft.rules.facts import blank, find_dates, find_times
-from tft.rules.substitute import put, values_of
-from tft.rules.synthesize import synthesizer
-from tft.tables import read_conversations, write_conversations
-from tft.task import RESPOND, Task, read_task
+from tft.config import load_params
+from tft.core.conversation import Conversation, ToolCall
+from tft.core.tables import read_conversations, write_conversations
+from tft.core.task import RESPOND, Task, read_task
+from tft.standins.reading.facts import blank, find_dates, find_times
+from tft.standins.synthesize.generate import synthesizer
+from tft.standins.synthesize.substitute import put, values_of
+from tft.synthesize.plans import choose_seeds
+from tft.synthesize.rounds import VALID, generate_valid
 
 TODAY = date(2019, 3, 1)
 EMPTY = ToolCall(RESPOND, {"message": "I see."})  # a reference that reports and answers nothing
@@ -140,12 +140,12 @@ def main(scenarios: Sequence[str], out: Path | None) -> None:
             relabelled = [one for one in relabelled if one.id not in withheld]
             logged = [one for one in logged if one.id not in withheld]
         seeds, context = choose_seeds(
-            relabelled, logged, params.synthesize.seeds[name], params.seed
+            relabelled, logged, params.synthesize.seed_conversations[name], params.data_seed
         )
         begin = time.process_time()
         generate = synthesizer(seeds, context, task)
         results = generate_valid(
-            generate, seeds, context, task, params.synthesize, params.seed, name
+            generate, seeds, context, task, params.synthesize, params.data_seed, name
         )
         seconds = time.process_time() - begin
         made = [d.conversation for d, reason in results if reason == VALID and d.conversation]

@@ -41,14 +41,14 @@ from measure import (
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
-from tft.conversation import Conversation, render_call, to_openai
-from tft.params import Student
+from tft.core.conversation import Conversation, render_call, to_openai
+from tft.core.tables import read_conversations
+from tft.core.task import Task
+from tft.student.config import SeededStudentConfig
 from tft.student.encode import encode
+from tft.student.finetune import lora_config
 from tft.student.pack import Row
 from tft.student.template import END_OF_TURN, TEMPLATE, render
-from tft.student.train import lora_config
-from tft.tables import read_conversations
-from tft.task import Task
 
 CHECKED = 4  # conversations in the comparison of losses
 
@@ -97,7 +97,7 @@ def marked_template() -> str:
 
 def trl(
     examples: list[dict[str, Any]],
-    student: Student,
+    student: SeededStudentConfig,
     tokenizer: PreTrainedTokenizerBase,
     **settings: Any,
 ) -> SFTTrainer:
@@ -111,7 +111,7 @@ def trl(
                 "num_train_epochs": 1,
                 "learning_rate": student.train.learning_rate,
                 "lr_scheduler_type": "linear",
-                "warmup_steps": student.train.warmup_fraction,
+                "warmup_steps": student.train.warmup_steps,
                 "weight_decay": student.train.weight_decay,
                 "bf16": student.train.bf16,
                 "gradient_checkpointing": False,

@@ -1,8 +1,13 @@
-"""Compare filter and relabelling of one scenario with the right calls, which a benchmark knows.
+"""Check what a scenario's students are trained on: how well it was cured, and what it leaks.
+
+Compares the decisions of filter and committee with the correct calls, which a benchmark knows, and
+the training conversations of every pipeline with the test conversations; fails if one is a near
+copy. Nothing that trains, labels or generates reads any of this.
 
 Reads data/split/train.parquet (the truth), data/direct/SCENARIO/train.parquet,
-data/filtered/SCENARIO/scores.parquet and data/relabeled/SCENARIO/decisions.parquet. Writes
-metrics/audit/SCENARIO.json. Nothing that trains, labels or generates reads any of this.
+data/filtered/SCENARIO/scores.parquet, data/relabeled/SCENARIO/decisions.parquet,
+data/PIPELINE/SCENARIO/train.parquet and data/test/conversations.parquet. Writes
+data/audit/SCENARIO.json.
 
     python stages/audit.py noisy_labels
 """
@@ -10,40 +15,46 @@ metrics/audit/SCENARIO.json. Nothing that trains, labels or generates reads any 
 import json
 from pathlib import Path
 
-import click
+from tft.config import Params, load_params
+from tft.core.stage import stage
+from tft.core.tables import DECISIONS, RELEVANCE, read_conversations, read_rows, write_json
+from tft.corpus.published import published_traces
+from tft.evaluation.audit import NOT_AUDITED, audit, decided_calls
+from tft.evaluation.contamination import contamination
+from tft.scenarios.choose import truth_for
 
-from tft.evaluation.audit import audit
-from tft.params import load_params
-from tft.roles import truth_for
-from tft.tables import DECISIONS, RELEVANCE, read_conversations, read_rows, write_json
-from tft.timing import timed
 
-
-@click.command(help=__doc__)
-@click.argument("scenario")
-def main(scenario: str) -> None:
+@stage(load_params)
+def main(params: Params, scenario: str) -> None:
     """See the module's docstring."""
-    params = load_params()
-    truth = truth_for(scenario, read_conversations(Path("data/split/train.parquet")), params)
-    traces = read_conversations(Path("data/direct") / scenario / "train.parquet")
-    scores = read_rows(Path("data/filtered") / scenario / "scores.parquet", RELEVANCE)
-    rows = read_rows(Path("data/relabeled") / scenario / "decisions.parquet", DECISIONS)
-    decided = {
-        (row["conversation"], row["turn"]): (
-            row["name"],
-            None if row["arguments"] is None else json.loads(row["arguments"]),
+    settings = params.scenario(scenario)
+    pool = read_conversations(Path("data/split/train.parquet"))
+    if params.corpus == "published":
+        truth = published_traces("baseline", pool, params.published)
+    else:
+        truth = truth_for(settings, pool)
+    curation = NOT_AUDITED
+    if truth is not None:
+        scores = read_rows(Path("data/filtered") / scenario / "scores.parquet", RELEVANCE)
+        decisions = read_rows(Path("data/relabeled") / scenario / "decisions.parquet", DECISIONS)
+        curation = audit(
+            read_conversations(Path("data/direct") / scenario / "train.parquet"),
+            truth,
+            {row["conversation"]: row["kept"] for row in scores},
+            decided_calls(decisions),
         )
-        for row in rows
-    }
-    kept = {row["conversation"]: row["kept"] for row in scores}
-    summary = (
-        {"not_audited": "nobody knows the right calls of your own traces"}
-        if truth is None
-        else audit(traces, truth, kept, decided)
+    print(f"{scenario}: {json.dumps(curation)}")
+
+    tests = read_conversations(Path("data/test/conversations.parquet"))
+    overlaps = {}
+    for pipeline in params.pipelines:
+        path = Path("data") / pipeline / scenario / "train.parquet"
+        overlaps[pipeline] = contamination(path, read_conversations(path), tests, params.audit)
+        print(f"{path}: no near copy of a test conversation")
+    write_json(
+        Path("data/audit") / f"{scenario}.json", {"curation": curation, "contamination": overlaps}
     )
-    write_json(Path("metrics/audit") / f"{scenario}.json", summary)
-    print(f"{scenario}: {json.dumps(summary)}")
 
 
 if __name__ == "__main__":
-    timed(main)
+    main()

@@ -1,53 +1,47 @@
-"""Give every predicted turn a verdict, good or bad, with its reason and the fact it rests on.
+"""Give every predicted turn a verdict, good or bad, with its reason.
 
-Reads data/predictions/*.parquet, data/baselines/*.parquet, data/teacher/*.parquet,
-data/split/test.parquet and data/split/task.json. Writes data/verdicts/NAME.parquet for each of
-these predictions, of a student or a policy, and metrics/verdicts.json.
+Reads data/test/conversations.parquet, data/split/task.json, data/predictions and data/teacher.
+Writes data/verdicts: NAME.parquet for every student, policy and teacher, and summary.json.
 
     python stages/judge.py
 """
 
 from pathlib import Path
 
-import click
+from tft.config import Params, load_params
+from tft.core.stage import stage
+from tft.core.tables import VERDICTS, read_conversations, read_turns, write_json, write_rows
+from tft.core.task import read_task
+from tft.judge.choose import choose
+from tft.judge.llm import judges_agreement
+from tft.judge.verdicts import count_verdicts, verdict_rows
+from tft.llm import connect
+from tft.predict.students import prediction_files
 
-from tft.errors import InputError
-from tft.evaluation.judge import judges_agreement
-from tft.evaluation.verdicts import count_verdicts, verdict_rows
-from tft.params import load_params
-from tft.roles import judge_for, language_models
-from tft.tables import VERDICTS, read_conversations, read_turns, write_json, write_rows
-from tft.task import read_task
-from tft.timing import timed
+VERDICT_FOLDER = Path("data/verdicts")
 
 
-@click.command(help=__doc__)
-def main() -> None:
+@stage(load_params)
+def main(params: Params) -> None:
     """See the module's docstring."""
-    params = load_params()
-    models = language_models(params)
-    judge, judged_by = judge_for(params, models, "judge", params.today)
-    test = read_conversations(Path("data/split/test.parquet"))
+    models = connect(params.llm)
+    judge, judged_by = choose(params.judge, models, "judge", params.today)
+    test = read_conversations(Path("data/test/conversations.parquet"))
     task = read_task(Path("data/split/task.json"))
-    predictions = sorted(Path("data/predictions").glob("*.parquet"))
-    if not predictions:
-        raise InputError("data/predictions: no cell to judge; `dvc repro predict` makes them")
     cells, everything = {}, []
-    others = [*Path("data/baselines").glob("*.parquet"), *Path("data/teacher").glob("*.parquet")]
-    for path in [*sorted(others), *predictions]:
+    for path in prediction_files(Path("data")):
         turns = read_turns(path, test)
         verdicts = judge(turns, task)
-        rows = verdict_rows(turns, verdicts, judged_by)
-        write_rows(Path("data/verdicts") / path.name, VERDICTS, rows)
+        write_rows(VERDICT_FOLDER / path.name, VERDICTS, verdict_rows(turns, verdicts, judged_by))
         counts = cells[path.stem] = count_verdicts(verdicts)
         everything += verdicts
         bad = counts["bad"]
-        often = sorted(bad, key=lambda reason: -bad[reason])
-        listed = ", ".join(f"{reason} {bad[reason]}" for reason in often)
+        by_count = sorted(bad, key=lambda reason: -bad[reason])
+        listed = ", ".join(f"{reason} {bad[reason]}" for reason in by_count)
         print(f"{path.stem}: {len(turns)} turns, {sum(bad.values())} bad ({listed or 'none'})")
     summary = {"judged_by": judged_by, "judges": judges_agreement(everything), "cells": cells}
-    write_json(Path("metrics/verdicts.json"), summary | models.usage())
+    write_json(VERDICT_FOLDER / "summary.json", summary | models.usage())
 
 
 if __name__ == "__main__":
-    timed(main)
+    main()

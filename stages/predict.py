@@ -1,40 +1,52 @@
-"""Let the untuned base and every fine-tuned student answer every held-out turn, greedily.
+"""Let the untuned base, every student and every policy answer each held-out turn.
 
-Reads data/split/test.parquet, data/split/task.json, models/base, models/adapters. Writes
-data/predictions/STUDENT.parquet, where STUDENT is SCENARIO-PIPELINE-SEED, or "base" for the untuned
-one. Answers of adapters that did not change come from TFT_CACHE.
+One stage for all students, because all adapters share one engine. What was decoded before comes
+from TFT_CACHE, so only students whose adapter changed are decoded again.
+
+Reads data/test/conversations.parquet, data/split/task.json, the student's base, models/adapters
+and, for the policies, the first scenario's traces, data/direct/SCENARIO/train.parquet. Writes
+data/predictions/students/NAME.parquet and data/predictions/policies/NAME.parquet.
 
     python stages/predict.py
 """
 
 from pathlib import Path
 
-import click
-
-from tft.params import environment, load_params
-from tft.student.predict import adapters_of, predict, prompts
+from tft.config import Params, load_params
+from tft.core.config import cache_folder
+from tft.core.stage import stage
+from tft.core.tables import PREDICTIONS, read_conversations, write_rows
+from tft.core.task import read_task
+from tft.predict.policies import answer_turns, policies
+from tft.predict.students import adapters_of, predict, prompts
 from tft.student.template import load_tokenizer
-from tft.tables import PREDICTIONS, read_conversations, write_rows
-from tft.task import read_task
-from tft.timing import timed
+
+PREDICTED = Path("data/predictions")
 
 
-@click.command(help=__doc__)
-def main() -> None:
+@stage(load_params)
+def main(params: Params) -> None:
     """See the module's docstring."""
-    params = load_params()
-    student = params.students[params.student]
     task = read_task(Path("data/split/task.json"))
-    tests = read_conversations(Path("data/split/test.parquet"))
+    tests = read_conversations(Path("data/test/conversations.parquet"))
+
+    # --- policies: what a score is worth ---
+    traces = read_conversations(Path("data/direct") / params.run[0] / "train.parquet")
+    for name, policy in policies(traces).items():
+        path = PREDICTED / "policies" / f"{name}.parquet"
+        write_rows(path, PREDICTIONS, answer_turns(policy, tests))
+
+    # --- students ---
+    student = params.students[params.student]
     tokenizer = load_tokenizer(student.base, student.template)
     room = student.max_length - params.predict.max_new_tokens
     asked = prompts(tokenizer, task, tests, room)
-    adapters = adapters_of(params.scenarios, params.pipelines, params.seeds)
-    cache = Path(environment("TFT_CACHE", ".cache")) / "predictions"
+    adapters = adapters_of(params.scenarios, params.pipelines, params.training_seeds)
+    cache = cache_folder("predictions")
     answers = predict(student, tokenizer, asked, adapters, params.predict, cache)
     for name, rows in answers.items():
-        write_rows(Path("data/predictions") / f"{name}.parquet", PREDICTIONS, rows)
+        write_rows(PREDICTED / "students" / f"{name}.parquet", PREDICTIONS, rows)
 
 
 if __name__ == "__main__":
-    timed(main)
+    main()

@@ -1,8 +1,8 @@
-"""Label the traces that the filter kept anew: what the agent should have called at every turn.
+"""Relabel the traces that the filter kept: what the agent should have called at every turn.
 
-Reads data/filtered/SCENARIO/train.parquet and data/split/task.json. Writes the relabelled traces
-to data/relabeled/SCENARIO/train.parquet, every turn's votes, choice and reason, those of rejected
-traces too, to data/relabeled/SCENARIO/decisions.parquet, and metrics/relabel/SCENARIO.json.
+Reads data/filtered/SCENARIO/train.parquet and data/split/task.json. Writes data/relabeled/SCENARIO:
+train.parquet (the relabeled traces), decisions.parquet (the votes, choice and reason of every turn,
+of rejected traces too) and summary.json.
 
     python stages/relabel.py noisy_labels
 """
@@ -10,32 +10,29 @@ traces too, to data/relabeled/SCENARIO/decisions.parquet, and metrics/relabel/SC
 from collections import Counter
 from pathlib import Path
 
-import click
-
-from tft.curated import decision_rows, disputed, relabelled_traces
-from tft.errors import InputError
-from tft.params import load_params
-from tft.roles import language_models, relabel_for
-from tft.tables import (
+from tft.config import Params, load_params
+from tft.core.errors import InputError
+from tft.core.records import decision_rows, disputed, relabelled_traces
+from tft.core.stage import stage
+from tft.core.tables import (
     DECISIONS,
     read_conversations,
     write_conversations,
     write_json,
     write_rows,
 )
-from tft.task import read_task
-from tft.timing import timed
+from tft.core.task import read_task
+from tft.llm import connect
+from tft.relabel.choose import choose
 
 
-@click.command(help=__doc__)
-@click.argument("scenario")
-def main(scenario: str) -> None:
+@stage(load_params)
+def main(params: Params, scenario: str) -> None:
     """See the module's docstring."""
-    params = load_params()
     params.scenario(scenario)
     traces = read_conversations(Path("data/filtered") / scenario / "train.parquet")
-    models = language_models(params)
-    relabel = relabel_for(params, models, f"relabel@{scenario}")
+    models = connect(params.llm)
+    relabel = choose(params.relabel, models, f"relabel@{scenario}")
     results = relabel(traces, read_task(Path("data/split/task.json")))
     folder = Path("data/relabeled") / scenario
     rows = decision_rows(traces, results)
@@ -48,18 +45,20 @@ def main(scenario: str) -> None:
             f"every vote is in {folder}/decisions.parquet"
         )
     write_conversations(folder / "train.parquet", kept)
-    counted = Counter(str(row["reason"]).split(":")[0] for row in rows)
+    reasons = Counter(str(row["reason"]).split(":")[0] for row in rows)
     summary = {
         "traces": len(traces),
         "rejected": len(traces) - len(kept),
         "turns": len(rows),
-        "disputed": sum(disputed(one.votes) for result in results for one in result.decisions),
-        "decisions": dict(sorted(counted.items())),
+        "disputed": sum(
+            disputed(decision.votes) for result in results for decision in result.decisions
+        ),
+        "decisions": dict(sorted(reasons.items())),
         **models.usage(),
     }
-    write_json(Path("metrics/relabel") / f"{scenario}.json", summary)
-    print(f"{scenario}: {len(kept)} of {len(traces)} traces relabelled, {len(rows)} turns decided")
+    write_json(folder / "summary.json", summary)
+    print(f"{scenario}: {len(kept)} of {len(traces)} traces relabeled, {len(rows)} turns decided")
 
 
 if __name__ == "__main__":
-    timed(main)
+    main()

@@ -1,67 +1,59 @@
-"""Lay the cells' metrics out as the benchmark's table, and print it.
+"""Lay the run out as the benchmark's table, and as a page with every turn and chart.
 
-Reads metrics/cells/*.json, metrics/comparison.json, metrics/robustness.json,
-metrics/references.json and metrics/contamination/PIPELINE.json. Writes
-metrics/pipelines/PIPELINE.json (flat, one judge score per scenario), metrics/pipelines/delta.json
-(tft less direct, where both were run), metrics/headline.json (the pipeline named by
-report.pipeline) and reports/benchmark.md.
+Reads data/scores, data/verdicts, data/predictions, data/teacher, data/test, data/audit, what the
+students were trained on (data/PIPELINE/SCENARIO), reports/loss, and what the experiments ship
+(experiments/robustness/robustness.json, experiments/sweep/sweep.json). Writes reports/benchmark.md,
+reports/index.html, metrics/headline.json (the judge's scores of the pipeline that report.pipeline
+names, flat, which `dvc metrics diff` lines up) and what `dvc plots` draws of the comparisons:
+reports/delta.csv, reports/robustness.csv and reports/sweep.csv.
 
     python stages/report.py
 """
 
 from pathlib import Path
 
-import click
+from tft.config import Params, load_params
+from tft.core.stage import stage
+from tft.core.tables import write_json, write_text
+from tft.report.charts import delta_csv, delta_rows, robustness_csv, sweep_csv
+from tft.report.page import render_page
+from tft.report.run import Layout, read_run
+from tft.report.table import judge_scores, render, render_robustness
 
-from tft.params import load_params
-from tft.report.table import (
-    both,
-    cell_names,
-    deltas,
-    judge_scores,
-    read_contamination,
-    read_metrics,
-    render,
-    render_robustness,
-)
-from tft.tables import write_json, write_text
-from tft.timing import timed
+REPORTS = Path("reports")
 
 
-@click.command(help=__doc__)
-def main() -> None:
+@stage(load_params)
+def main(params: Params) -> None:
     """See the module's docstring."""
-    params = load_params()
-    scenarios, pipelines = list(params.scenarios), params.pipelines
-    cells = {
-        name: read_metrics(Path("metrics/cells") / f"{name}.json", "score")
-        for name in cell_names(scenarios, pipelines, params.teacher.role == "llm")
-    }
-    compared = scenarios if both(pipelines) else []
-    comparison = read_metrics(Path("metrics/comparison.json"), "score", holds=compared)
-    references = read_metrics(Path("metrics/references.json"), "references")
-    robustness = read_metrics(Path("metrics/robustness.json"), "robustness")
-    page = render(
-        cells,
-        comparison,
-        read_contamination(pipelines, scenarios),
-        references["labelled_by"],
-        scenarios,
-        pipelines,
-        corpus=params.corpus,
-        student=params.student,
-    ) + render_robustness(robustness, scenarios, pipelines)
-
-    for pipeline in pipelines:
-        scores = judge_scores(cells, scenarios, pipeline)
-        write_json(Path("metrics/pipelines") / f"{pipeline}.json", scores)
-        if pipeline == params.report.pipeline:
-            write_json(Path("metrics/headline.json"), scores)
-    if both(pipelines):
-        write_json(Path("metrics/pipelines/delta.json"), deltas(cells, scenarios))
-    write_text(Path("reports/benchmark.md"), page)
-    print(page)
+    layout = Layout(
+        params.corpus,
+        params.student,
+        list(params.scenarios),
+        params.pipelines,
+        params.training_seeds,
+        params.teacher.role == "llm",
+    )
+    run = read_run(layout)
+    headline = judge_scores(run.cells, layout.scenarios, params.report.pipeline)
+    write_json(Path("metrics/headline.json"), headline)
+    write_text(REPORTS / "delta.csv", delta_csv(delta_rows(run.comparison)))
+    write_text(REPORTS / "robustness.csv", robustness_csv(layout.places, run.robustness))
+    write_text(REPORTS / "sweep.csv", sweep_csv(run.sweep))
+    write_text(REPORTS / "index.html", render_page(run))
+    table = render(
+        run.cells,
+        run.comparison,
+        run.contamination,
+        run.labelled_by,
+        layout.scenarios,
+        layout.pipelines,
+        corpus=layout.corpus,
+        student=layout.student,
+    ) + render_robustness(run.robustness, layout.scenarios, layout.pipelines)
+    write_text(REPORTS / "benchmark.md", table)
+    print(f"{table}\nreports/index.html: open it in a browser")
 
 
 if __name__ == "__main__":
-    timed(main)
+    main()

@@ -1,26 +1,21 @@
 """Let the teacher answer every held-out turn itself, and judge its answers.
 
-Reads data/split/test.parquet and data/split/task.json. Writes data/teacher/teacher.parquet,
-predictions like those of students, which are judged and scored like them again further on (an LLM
-judge's answers come from TFT_CACHE then), the verdicts on them, data/teacher/verdicts/, and
-metrics/teacher.json, by which the stage finetune refuses to train students of a bad teacher.
+The stage `finetune` refuses to train the students of a teacher that scores badly itself. Rules that
+write conversations answer no turn: with `teacher.role: none` nobody answers, and there is no gate.
 
-Rules that write conversations from other conversations answer no turn: with `teacher.role: none`
-data/teacher is empty, and metrics/teacher.json says so.
+Reads data/test/conversations.parquet and data/split/task.json. Writes data/teacher: summary.json
+and, of a teacher, teacher.parquet (its answers, which are judged and scored again beside those of
+the students) and verdicts/teacher.parquet.
 
     python stages/teacher.py
 """
 
 from pathlib import Path
 
-import click
-
-from tft.errors import InputError
-from tft.evaluation.uncertainty import estimate
-from tft.evaluation.verdicts import count_verdicts, verdict_rows
-from tft.params import load_params
-from tft.roles import judge_for, language_models, teacher_for
-from tft.tables import (
+from tft.config import Params, load_params
+from tft.core.errors import InputError
+from tft.core.stage import stage
+from tft.core.tables import (
     PREDICTIONS,
     VERDICTS,
     read_conversations,
@@ -28,36 +23,38 @@ from tft.tables import (
     write_json,
     write_rows,
 )
-from tft.task import read_task
-from tft.timing import timed
+from tft.core.task import read_task
+from tft.evaluation.statistics import estimate
+from tft.judge.choose import choose
+from tft.judge.verdicts import count_verdicts, verdict_rows
+from tft.llm import connect
+from tft.predict.choose import choose_teacher
+
+TEACHER = Path("data/teacher")
 
 
-@click.command(help=__doc__)
-def main() -> None:
+@stage(load_params)
+def main(params: Params) -> None:
     """See the module's docstring."""
-    params = load_params()
-    folder, summary_path = Path("data/teacher"), Path("metrics/teacher.json")
-    models = language_models(params)
-    answer = teacher_for(params, models, "teacher")
+    models = connect(params.llm)
+    answer = choose_teacher(params.teacher, models, "teacher")
     if answer is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(summary_path, {"role": params.teacher.role})
+        write_json(TEACHER / "summary.json", {"role": params.teacher.role})
         print("teacher.role is none: nobody answers")
         return
-    test = read_conversations(Path("data/split/test.parquet"))
+    test = read_conversations(Path("data/test/conversations.parquet"))
     task = read_task(Path("data/split/task.json"))
-    answers = folder / "teacher.parquet"
-    write_rows(answers, PREDICTIONS, answer(test, task))
-    turns = read_turns(answers, test)
-    # Not what the judge is asked: the stage judge asks it again, and counts it among its costs.
+    write_rows(TEACHER / "teacher.parquet", PREDICTIONS, answer(test, task))
+    turns = read_turns(TEACHER / "teacher.parquet", test)
+    # Without the judge's requests: the stage judge makes them again and counts them as its costs.
     usage = models.usage()
-    judge, judged_by = judge_for(params, models, "teacher, judge", params.today)
+    judge, judged_by = choose(params.judge, models, "teacher, judge", params.today)
     verdicts = judge(turns, task)
     rows = verdict_rows(turns, verdicts, judged_by)
-    write_rows(folder / "verdicts" / "teacher.parquet", VERDICTS, rows)
+    write_rows(TEACHER / "verdicts" / "teacher.parquet", VERDICTS, rows)
     judged = [row | {"judge": float(row["good"])} for row in rows if row["good"] is not None]
     if not judged:
-        raise InputError(f"{folder}/verdicts: no turn has a verdict; its reasons say why")
+        raise InputError(f"{TEACHER}/verdicts: no turn has a verdict; its reasons say why")
     score = estimate(judged, "judge")
     summary = {
         "role": params.teacher.role,
@@ -68,9 +65,9 @@ def main() -> None:
         **count_verdicts(verdicts),
         **usage,
     }
-    write_json(summary_path, summary)
+    write_json(TEACHER / "summary.json", summary)
     print(f"teacher {params.teacher.model}: judge {score.mean:.3f} on {len(judged)} turns")
 
 
 if __name__ == "__main__":
-    timed(main)
+    main()

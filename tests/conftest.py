@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, settings
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
-from tft.conversation import Conversation
+from tft.core.conversation import Conversation
+from tft.core.task import Task
+from tft.corpus.config import PublishedConfig, SgdConfig
 from tft.corpus.published import read_published
 from tft.corpus.sgd import read_sgd
-from tft.params import Published, Scenario, Sgd
-from tft.task import Task
+from tft.scenarios.config import Scenario
 
 # No test may fail because the machine is busy.
 settings.register_profile("tft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -68,8 +69,8 @@ def shipped() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def sgd_params(shipped: dict[str, Any]) -> Sgd:
-    return Sgd.model_validate(shipped["sgd"])
+def sgd_params(shipped: dict[str, Any]) -> SgdConfig:
+    return SgdConfig.model_validate(shipped["sgd"])
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +84,7 @@ def sgd_archive() -> Path:
 
 
 @pytest.fixture(scope="session")
-def sgd(sgd_archive: Path, sgd_params: Sgd) -> tuple[list[Conversation], Task]:
+def sgd(sgd_archive: Path, sgd_params: SgdConfig) -> tuple[list[Conversation], Task]:
     """The benchmark's conversations from Schema-Guided Dialogue, and their task."""
     return read_sgd(str(sgd_archive), sgd_params)
 
@@ -98,4 +99,4 @@ def published_folder() -> Path:
 def published(shipped: dict[str, Any]) -> tuple[list[Conversation], Task]:
     """The published traces and test conversations, and their task."""
     folder = needed(PUBLISHED, "the published data, as TFT_PUBLISHED names them")
-    return read_published(str(folder), Published.model_validate(shipped["published"]))
+    return read_published(str(folder), PublishedConfig.model_validate(shipped["published"]))

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 from strategies import json_values, names, texts
 
-from tft.conversation import Conversation, Message, ToolCall, assistant, user
-from tft.task import RESPOND
+from tft.core.conversation import Conversation, Message, ToolCall, assistant, user
+from tft.core.task import RESPOND
 
 Record = dict[str, Any]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tft.conversation import Conversation, Message, ToolCall, assistant, user
+from tft.core.conversation import Conversation, Message, ToolCall, assistant, user
 
 # All of Unicode, control characters included, but lone surrogates, which UTF-8 cannot carry.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -8,11 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tft.conversation import ToolCall, Turn, Verdict
-from tft.errors import InputError
-from tft.evaluation.agreement import Agreement, agreement, corrected, wilson
-from tft.evaluation.judged import JUDGED_FILE, VERDICT, JudgedRow, calibrate, parse_judged
-from tft.task import RESPOND
+from experiments.judge_agreement.judged import (
+    JUDGED_FILE,
+    VERDICT,
+    JudgedRow,
+    calibrate,
+    parse_judged,
+)
+from tft.core.conversation import ToolCall, Turn, Verdict
+from tft.core.errors import InputError
+from tft.core.task import RESPOND
+from tft.judge.agreement import Agreement, agreement, corrected, wilson
 
 counts = st.integers(0, 500)
 shares = st.floats(0, 1)

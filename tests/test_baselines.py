@@ -1,9 +1,9 @@
 """Policies that need no model."""
 
-from tft.conversation import Conversation, assistant, user
-from tft.evaluation.baselines import baselines, most_frequent_call
+from tft.core.conversation import Conversation, assistant, user
+from tft.core.task import RESPOND
+from tft.predict.policies import baselines, most_frequent_call
 from tft.report.table import BASELINES
-from tft.task import RESPOND
 
 
 def trace(*messages) -> Conversation:

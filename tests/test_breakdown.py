@@ -6,9 +6,9 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tft.conversation import ParseError, ToolCall, Turn
+from tft.core.conversation import ParseError, ToolCall, Turn
+from tft.core.task import RESPOND
 from tft.evaluation.breakdown import NO_CALL, arguments_csv, breakdown, confusion_csv, curves_csv
-from tft.task import RESPOND
 
 TALK = ToolCall(RESPOND, {"message": "hello"})
 

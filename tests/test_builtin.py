@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz import fuzz
 
-from tft.conversation import Conversation
+from tft.config import load_params
+from tft.core.conversation import Conversation, result_of
+from tft.core.errors import InputError
+from tft.core.task import RESPOND
 from tft.corpus.builtin import read_builtin, split_builtin
-from tft.errors import InputError
-from tft.params import Builtin, load_params
-from tft.rules.evidence import result_of
-from tft.simulation.dialogue import simulate
-from tft.simulation.grammar import Grammar, built_in, spoken_value, tidy
-from tft.simulation.services import SERVICES
-from tft.simulation.world import World
-from tft.task import RESPOND
+from tft.corpus.config import BuiltinConfig
+from tft.standins.simulation.dialogue import simulate
+from tft.standins.simulation.grammar import Grammar, built_in, spoken_value, tidy
+from tft.standins.simulation.services import SERVICES
+from tft.standins.simulation.world import World
 
 PARAMS = load_params(Path(__file__).parents[1] / "params.yaml").builtin
 TODAY = PARAMS.today
@@ -148,7 +148,7 @@ def test_the_same_seed_gives_the_same_corpus_and_another_seed_another() -> None:
     ],
 )
 def test_numbers_that_do_not_fit_are_errors(change: dict, problem: str) -> None:
-    params = Builtin.model_validate(PARAMS.model_dump() | change)
+    params = BuiltinConfig.model_validate(PARAMS.model_dump() | change)
     with pytest.raises(InputError, match=re.escape(problem)):
         split_builtin(read_builtin(params)[0], params)
 
@@ -168,7 +168,7 @@ def test_another_grammar_tells_the_same_course_in_other_words() -> None:
 
 @given(st.dates(date(2019, 3, 1), date(2019, 3, 20)), st.integers(0, 99))
 def test_days_and_hours_are_said_as_words_that_the_rules_understand(day: date, seed: int) -> None:
-    from tft.rules.facts import find_dates, find_times
+    from tft.standins.reading.facts import find_dates, find_times
 
     text = spoken_value(str(day), TODAY, random.Random(seed))
     assert any(day in mention.meanings for mention in find_dates(f"on {text}", TODAY)), text

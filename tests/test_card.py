@@ -11,14 +11,14 @@ import pytest
 from conftest import ROOT
 from huggingface_hub import ModelCard
 
-from tft.conversation import Conversation, Tool, assistant, user
+from tft.cli.serve import server_command
+from tft.config import load_params
+from tft.core.conversation import Conversation, Tool, assistant, user
+from tft.core.task import RESPOND, Task
 from tft.evaluation.correction import Measured, read_measured
 from tft.evaluation.summary import correct, summarize
-from tft.params import load_params
-from tft.serving import server_command
-from tft.student.card import write_student_card
-from tft.student.plain_text import PARSER
-from tft.task import RESPOND, Task
+from tft.export.card import write_student_card
+from tft.export.plain_text import PARSER
 
 MEASURED = read_measured(ROOT / "metrics/judge.json")
 TASK = Task("serve tea", (Tool(RESPOND, "Talk", {"properties": {"message": {}}}),), "be kind")

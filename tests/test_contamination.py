@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from rapidfuzz import fuzz
 from ruamel.yaml import YAML
 
-from tft.conversation import Conversation, Message, ToolCall, assistant, user
+from tft.config import load_params
+from tft.core.conversation import Conversation, Message, ToolCall, assistant, text_of, user
+from tft.core.tables import write_conversations
+from tft.core.task import RESPOND
 from tft.corpus.sgd import split_sgd
-from tft.curation.validate import text_of
 from tft.evaluation.contamination import closest, overlap, utterances, without_calls
-from tft.params import load_params
-from tft.tables import write_conversations
-from tft.task import RESPOND
 
 
 def talk(text: str) -> Message:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import calls, conversations, json_values, names, texts
 
-from tft.conversation import (
+from tft.core.conversation import (
     Conversation,
     Message,
     Tool,
@@ -18,7 +18,7 @@ from tft.conversation import (
     to_openai,
     user,
 )
-from tft.errors import InputError
+from tft.core.errors import InputError
 
 
 @given(conversations())

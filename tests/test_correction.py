@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from tft.errors import InputError
-from tft.evaluation.agreement import Agreement, corrected
+from tft.core.errors import InputError
 from tft.evaluation.correction import Measured, corrected_estimate, read_measured
-from tft.evaluation.uncertainty import Estimate, mean_interval
+from tft.evaluation.statistics import Estimate, mean_interval
+from tft.judge.agreement import Agreement, corrected
 
 SHIPPED = ROOT / "metrics/judge.json"
 

@@ -22,21 +22,8 @@ from jsonschema import Draft202012Validator
 from llm_server import COMPLETION_TOKENS, Action, Handler, Server, answer, body, status
 from ruamel.yaml import YAML
 from strategies import conversations, json_values, texts
-from vllm_server import serve
-
-from tft.conversation import Conversation, Tool, ToolCall, assistant, user
-from tft.corpus.traces import SOURCE
-from tft.curated import Draft, Label, Plan, Relabelled, Relevance
 from tft.curation import relabel as committee
 from tft.curation import synthesize as synthesis
-from tft.curation.relabel import drawn, parse_calls, parse_choice, relabel
-from tft.curation.relevance import parse, score_relevance
-from tft.curation.synthesize import synthesize
-from tft.engine import stop_engine
-from tft.llm import connect
-from tft.llm.chat import Outcome, Refusal, Reply, Request
-from tft.llm.prompts import CALL, block, numbered, plain, plain_call, with_calls
-from tft.params import Llm, Params
 from tft.roles import (
     language_models,
     load_corpus,
@@ -46,7 +33,12 @@ from tft.roles import (
     split_corpus,
     synthesizer_for,
 )
-from tft.tables import (
+from vllm_server import serve
+
+from tft.config import Params
+from tft.core.conversation import Conversation, Tool, ToolCall, assistant, user
+from tft.core.records import Draft, Label, Plan, Relabelled, Relevance
+from tft.core.tables import (
     DECISIONS,
     DRAFTS,
     RELEVANCE,
@@ -54,7 +46,16 @@ from tft.tables import (
     read_rows,
     write_conversations,
 )
-from tft.task import RESPOND, Task, write_task
+from tft.core.task import RESPOND, Task, write_task
+from tft.filter.llm import parse, score_relevance
+from tft.llm import connect
+from tft.llm.chat import Outcome, Refusal, Reply, Request
+from tft.llm.config import LlmConfig
+from tft.llm.engine import stop_engine
+from tft.llm.prompts import CALL, block, numbered, plain, plain_call, with_calls
+from tft.relabel.llm import drawn, parse_calls, parse_choice, relabel
+from tft.synthesize.llm import synthesize
+from tft.traces.read import SOURCE
 
 
 def tool(name: str, description: str, required: list[str], **optional: Any) -> Tool:
@@ -829,7 +830,7 @@ def test_roles_run_on_an_engine_in_this_process(tmp_path: Path) -> None:
     other = {"chat_template_kwargs": {"member": "two"}}
     models = {"one": place | {"options": options}, "two": place | {"options": options | other}}
     llm = {"models": models, "attempts": 2, "timeout_seconds": 9, "budget": None}
-    chat = connect(Llm.model_validate(llm), tmp_path)
+    chat = connect(LlmConfig.model_validate(llm), tmp_path)
     scores = score_relevance(SEVERAL, TASK, chat, "one", 400, "filter@s")
     labels = relabel(SEVERAL, TASK, chat, ["one", "two"], "one", TEMPERATURE, 800, "relabel@s")
     drafts = synthesize(PLANS, TASK, chat, "one", TEMPERATURE, 800, "synthesize@s")

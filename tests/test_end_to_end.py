@@ -12,11 +12,11 @@ import pytest
 from conftest import ROOT, SGD
 from ruamel.yaml import YAML
 
-from tft.params import load_params
+from tft.cli.serve import server_command
+from tft.config import load_params
+from tft.core.tables import read_conversations
+from tft.core.task import read_task
 from tft.report.table import BASELINES
-from tft.serving import server_command
-from tft.tables import read_conversations
-from tft.task import read_task
 
 PARAMS = load_params(ROOT / "params.yaml")
 # Of the five: one for relabelling, one with foreign names, one for the filter. At this size a run

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from conftest import ROOT
 
 from tft.__main__ import main
-from tft.conversation import Conversation, Message, assistant, canonical_json, user
-from tft.tables import (
+from tft.core.conversation import Conversation, Message, assistant, canonical_json, user
+from tft.core.tables import (
     DECISIONS,
     DRAFTS,
     RELEVANCE,
@@ -20,7 +20,7 @@ from tft.tables import (
     write_conversations,
     write_rows,
 )
-from tft.task import RESPOND
+from tft.core.task import RESPOND
 
 Row = dict[str, object]
 

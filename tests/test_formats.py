@@ -13,27 +13,27 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tft.conversation import Conversation, Message, Tool, assistant, user
-from tft.corpus.assemble import Assembled, assemble
-from tft.corpus.formats import anthropic_messages, langfuse, openai_chat, otel
-from tft.corpus.formats.known import BY_LINE, SPREAD
-from tft.corpus.lines import read_lines
-from tft.corpus.report import ImportReport
-from tft.corpus.talk import with_talk
-from tft.corpus.traces import detect, read_traces
-from tft.errors import InputError
-from tft.params import Traces
-from tft.task import RESPOND, Task, write_task
+from tft.core.conversation import Conversation, Message, Tool, assistant, user
+from tft.core.errors import InputError
+from tft.core.task import RESPOND, Task, write_task
+from tft.traces.assemble import Assembled, assemble
+from tft.traces.config import TracesConfig
+from tft.traces.formats import anthropic_messages, langfuse, openai_chat, otel
+from tft.traces.formats.known import BY_LINE, SPREAD
+from tft.traces.lines import read_lines
+from tft.traces.read import detect, read_traces
+from tft.traces.report import ImportReport
+from tft.traces.talk import with_talk
 
 ROOMS = Tool("FindRoom", "Find a room", {"type": "object", "properties": {"floor": {}}})
 TASK = with_talk(Task("book rooms", (ROOMS,), "be kind"))
 CALL = {"id": "a", "type": "function", "function": {"name": "FindRoom", "arguments": "{}"}}
 
 
-def params(folder: Path, **changed: Any) -> Traces:
+def params(folder: Path, **changed: Any) -> TracesConfig:
     given = {"path": str(folder), "format": "auto", "max_refused": 0.1, "max_characters": 10**6}
     raw = {"entities": [], "regions": [], "names": [], "fields": {}}
-    return Traces.model_validate(given | {"test_fraction": 0.2, "redact": raw} | changed)
+    return TracesConfig.model_validate(given | {"test_fraction": 0.2, "redact": raw} | changed)
 
 
 def imported(folder: Path, text: str, **changed: Any) -> tuple[list[Conversation], ImportReport]:

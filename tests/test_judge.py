@@ -7,14 +7,14 @@ import pytest
 from conftest import ROOT, script
 from hypothesis import given
 from hypothesis import strategies as st
-
-from tft.conversation import Message, ParseError, Tool, ToolCall, Turn, assistant, user
-from tft.evaluation.judged import calibrate, read_judged
-from tft.params import load_params
 from tft.roles import judge_for, language_models
-from tft.rules.facts import find_dates, find_numbers, find_times, number, similar, words
-from tft.rules.judge import judge
-from tft.task import RESPOND, Task, read_task
+
+from experiments.judge_agreement.judged import calibrate, read_judged
+from tft.config import load_params
+from tft.core.conversation import Message, ParseError, Tool, ToolCall, Turn, assistant, user
+from tft.core.task import RESPOND, Task, read_task
+from tft.standins.judge.verdict import judge
+from tft.standins.reading.facts import find_dates, find_numbers, find_times, number, similar, words
 
 TODAY = date(2031, 5, 7)  # a Wednesday
 

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_formats import ASKED, BYE, FOUND, HELLO, ROOMS, imported
 
-from tft.conversation import Conversation, Message, assistant, user
-from tft.corpus.formats import openai_chat
-from tft.corpus.report import KINDS, LONGEST, OTHERS
-from tft.errors import InputError
-from tft.task import RESPOND
+from tft.core.conversation import Conversation, Message, assistant, user
+from tft.core.errors import InputError
+from tft.core.task import RESPOND
+from tft.traces.formats import openai_chat
+from tft.traces.report import KINDS, LONGEST, OTHERS
 
 Place = tuple[str | int, ...]
 FORMS = ["openai", "anthropic", "published", "langfuse", "otel"]

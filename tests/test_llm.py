@@ -32,14 +32,15 @@ from llm_server import (
     trickle,
 )
 
-from tft.engine import fingerprint, stop_engine
-from tft.errors import InputError
+from tft.config import load_params
+from tft.core.errors import InputError
 from tft.llm import connect
 from tft.llm.cache import cache_key
 from tft.llm.chat import Refusal, Reply, Request, flaw
+from tft.llm.config import LlmConfig, ModelConfig
+from tft.llm.engine import fingerprint, stop_engine
 from tft.llm.ledger import prompt_bound
 from tft.llm.vllm_batch import ask_vllm
-from tft.params import Llm, LlmModel, load_params
 
 SECRET = "sk-secret-123"
 SCHEMA = {"type": "object", "properties": {"good": {"type": "boolean"}}, "required": ["good"]}
@@ -53,7 +54,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield server
 
 
-def llm(url: str, attempts: int = 3, timeout: float = 30, budget: Any = None, **model: Any) -> Llm:
+def llm(
+    url: str, attempts: int = 3, timeout: float = 30, budget: Any = None, **model: Any
+) -> LlmConfig:
     known = {
         "backend": "openai",
         "model": "big-1",
@@ -62,7 +65,7 @@ def llm(url: str, attempts: int = 3, timeout: float = 30, budget: Any = None, **
         "requests_at_once": 4,
         "price": {"input": 0.0, "output": 1.0e6},  # a completion token costs 1
     }
-    return Llm.model_validate(
+    return LlmConfig.model_validate(
         {
             "models": {"big": known | model},
             "attempts": attempts,
@@ -508,7 +511,7 @@ def vllm_types(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask_engine(engine: Engine, asked: dict[str, Request], settle: Any) -> None:
-    model = LlmModel(backend="vllm", model="m", requests_at_once=2)
+    model = ModelConfig(backend="vllm", model="m", requests_at_once=2)
     ask_vllm(asked, engine, model, 3, settle)
 
 
@@ -554,7 +557,7 @@ def engines(vllm_types: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             return [SimpleNamespace(outputs=[part]) for _ in prompts]
 
     monkeypatch.setattr(sys.modules["vllm"], "LLM", Llm, raising=False)
-    monkeypatch.setattr("tft.engine._running", [])
+    monkeypatch.setattr("tft.llm.engine._running", [])
     return events
 
 
@@ -564,16 +567,16 @@ def folder_of(path: Path, weights: bytes = b"w") -> str:
     return str(path)
 
 
-def in_process(folder: str, **changes: Any) -> LlmModel:
+def in_process(folder: str, **changes: Any) -> ModelConfig:
     place = {"backend": "vllm", "model": folder, "requests_at_once": 9} | changes
-    return LlmModel.model_validate(place)
+    return ModelConfig.model_validate(place)
 
 
 def test_one_engine_runs_at_a_time_whoever_asks(engines: list[str], tmp_path: Path) -> None:
     models = {name: in_process(folder_of(tmp_path / name)) for name in "ab"}
     models["again"] = models["a"].model_copy(update={"requests_at_once": 1})
     models["other"] = models["a"].model_copy(update={"options": {"dtype": "float32"}})
-    params = Llm(models=models, attempts=1, timeout_seconds=1, budget=1)
+    params = LlmConfig(models=models, attempts=1, timeout_seconds=1, budget=1)
     first, second = (connect(params, tmp_path) for _ in range(2))
     message = {"role": "user", "content": "q"}
     models_asked = ["a", "a", "again", "b", "a", "other"]
@@ -588,7 +591,7 @@ def test_one_engine_runs_at_a_time_whoever_asks(engines: list[str], tmp_path: Pa
 def test_a_student_s_engine_is_stopped_before_its_judge_s_starts(
     engines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tft.student.predict import Prompt, by_vllm
+    from tft.predict.students import Prompt, by_vllm
 
     types = SimpleNamespace(TokensPrompt=SimpleNamespace, LoRARequest=lambda _, number, __: number)
     for module in ("vllm.inputs", "vllm.lora.request"):
@@ -604,7 +607,7 @@ def test_a_student_s_engine_is_stopped_before_its_judge_s_starts(
     ]
     assert len({*numbers}) == 2  # or the engine would answer for x where y is meant
     judge = {"big": in_process(folder_of(tmp_path / "judge"))}
-    chat = connect(Llm(models=judge, attempts=1, timeout_seconds=1, budget=None), tmp_path)
+    chat = connect(LlmConfig(models=judge, attempts=1, timeout_seconds=1, budget=None), tmp_path)
     chat([request("q")], "s")
     assert engines == ["start student", "stop student", "start judge"]
 
@@ -681,7 +684,7 @@ def test_keys_are_equal_exactly_where_all_that_can_change_an_answer_is(
     for field in one:
         pairs.append((one | {field: two[field]}, here))
     keys = [
-        cache_key(Request("name", **request), LlmModel.model_validate(model))
+        cache_key(Request("name", **request), ModelConfig.model_validate(model))
         for request, model in pairs
     ]
     for (request, model), key in zip(pairs, keys, strict=True):
@@ -742,7 +745,7 @@ def test_in_this_process_the_key_is_of_the_weights_wherever_they_lie(
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OF_THE_HUB = """
 import sys
-from tft.engine import fingerprint
+from tft.llm.engine import fingerprint
 print(fingerprint("some/model"), *{"torch", "transformers", "vllm"} & set(sys.modules))
 """
 

@@ -17,7 +17,8 @@ from ruamel.yaml import YAML
 from strategies import calls as any_call
 from strategies import texts
 
-from tft.conversation import (
+from experiments.judge_agreement.judged import VERDICT
+from tft.core.conversation import (
     Conversation,
     ParseError,
     Tool,
@@ -27,13 +28,19 @@ from tft.conversation import (
     assistant,
     user,
 )
-from tft.evaluation.judge import judge, judges_agreement, majority, parse
-from tft.evaluation.judged import VERDICT
+from tft.core.tables import (
+    PREDICTIONS,
+    SCORES,
+    VERDICTS,
+    read_rows,
+    write_conversations,
+    write_rows,
+)
+from tft.core.task import RESPOND, Task, write_task
+from tft.judge.llm import judge, judges_agreement, majority, parse
 from tft.llm import connect
 from tft.llm.chat import Outcome, Refusal, Reply, Request
-from tft.params import Llm
-from tft.tables import PREDICTIONS, SCORES, VERDICTS, read_rows, write_conversations, write_rows
-from tft.task import RESPOND, Task, write_task
+from tft.llm.config import LlmConfig
 
 
 def tool(name: str, required: list[str], **optional: Any) -> Tool:
@@ -225,7 +232,7 @@ def obedient(tmp_path, monkeypatch):
         server.default = obeys
         place = {"backend": "openai", "model": "m", "base_url": server.url, "requests_at_once": 8}
         llm = {"models": {"m": place}, "attempts": 1, "timeout_seconds": 60, "budget": None}
-        chat = connect(Llm.model_validate(llm), tmp_path)
+        chat = connect(LlmConfig.model_validate(llm), tmp_path)
         yield lambda turns: judge(turns, TASK, chat, ["m"], 99, "judge"), server
 
 

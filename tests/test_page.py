@@ -20,11 +20,11 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from strategies import conversations
 from test_report import SCENARIOS, TASK
 
-from tft.conversation import Conversation, assistant, user
+from tft.core.conversation import Conversation, assistant, user
+from tft.core.tables import PREDICTIONS, write_conversations, write_json, write_rows, write_text
+from tft.core.task import RESPOND, write_task
 from tft.report.charts import delta_rows
 from tft.report.turns import changes, lineage, nearest, said
-from tft.tables import PREDICTIONS, write_conversations, write_json, write_rows, write_text
-from tft.task import RESPOND, write_task
 
 HOSTILE = "</script><script>document.title = 'taken'</script><!-- <b>bold</b> &amp; '\u2028"
 

@@ -9,8 +9,9 @@ import pytest
 from conftest import ROOT
 from ruamel.yaml import YAML
 
-from tft.errors import InputError
-from tft.params import environment, load_params
+from tft.config import load_params
+from tft.core.config import environment
+from tft.core.errors import InputError
 
 
 def load_changed(shipped: dict[str, Any], folder: Path, key: str, value: Any) -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tft.conversation import ParseError, ToolCall
-from tft.student.parse import parse
+from tft.core.conversation import ParseError, ToolCall
+from tft.predict.parse import parse
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories="C"))
 VALUES = st.recursive(

@@ -10,7 +10,7 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from ruamel.yaml import YAML
 
-from tft.params import load_params
+from tft.config import load_params
 
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 IMPORTS = grimp.build_graph("tft", cache_dir=None)
@@ -18,7 +18,7 @@ IMPORTS = grimp.build_graph("tft", cache_dir=None)
 # They only validate; the values they hand on are tracked under `params`, key by key. As deps they
 # would retrain every student whenever any section gets a new key.
 # timing.py writes beside the outputs what no stage's result rests on.
-EXEMPT = {"tft.errors", "tft.params", "tft.timing"}
+EXEMPT = {"tft.core.errors", "tft.config", "tft.core.stage"}
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_matrix_has_every_scenario_pipeline_and_seed(resolved: dict[str, Pipelin
     assert {f"package@{cell}" for cell in cells} == {
         name for name in resolved if name.startswith("package@")
     }
-    assert {f"finetune@{cell}-{seed}" for cell in cells for seed in params.seeds} == {
+    assert {f"finetune@{cell}-{seed}" for cell in cells for seed in params.training_seeds} == {
         name for name in resolved if name.startswith("finetune@")
     }
 

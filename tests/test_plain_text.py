@@ -17,7 +17,8 @@ from test_takeaway import BASE, needs_base, taken_away, template
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from vllm_server import DEADLINE, serve
 
-from tft.conversation import (
+from tft.cli.serve import server_command
+from tft.core.conversation import (
     Conversation,
     Message,
     Tool,
@@ -27,12 +28,11 @@ from tft.conversation import (
     to_openai,
     user,
 )
-from tft.corpus.talk import TALK, with_talk, without_talk
-from tft.serving import server_command
+from tft.core.task import RESPOND, Task
+from tft.predict.parse import parse
 from tft.student.encode import encode_prompt
-from tft.student.parse import parse
 from tft.student.template import END_OF_TURN, load_tokenizer
-from tft.task import RESPOND, Task
+from tft.traces.talk import TALK, with_talk, without_talk
 
 WEATHER = Tool(
     "GetWeather", "Get the weather of a city",
@@ -118,7 +118,7 @@ def test_a_client_that_declares_the_tool_itself_is_served_as_ever(
 @needs_vllm
 @given(texts, st.booleans())
 def test_what_is_said_comes_bit_by_bit_and_never_otherwise(message: str, escaped: bool) -> None:
-    from tft.student.plain_text_parser import OPEN, said
+    from tft.export.plain_text_parser import OPEN, said
 
     answer = render_call(ToolCall(RESPOND, {"message": message}))
     if escaped:  # \u and what JSON may escape besides
@@ -134,7 +134,7 @@ def test_what_is_said_comes_bit_by_bit_and_never_otherwise(message: str, escaped
 @needs_vllm
 @given(calls)
 def test_of_other_calls_nothing_is_said(call: ToolCall) -> None:
-    from tft.student.plain_text_parser import said
+    from tft.export.plain_text_parser import said
 
     answer = render_call(call)
     if call.name != RESPOND:
@@ -197,7 +197,7 @@ def asked() -> tuple[Any, Any]:
     """A parser for the reply to a request with the owner's tools, and the request."""
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 
-    from tft.student.plain_text_parser import PlainTextParser
+    from tft.export.plain_text_parser import PlainTextParser
 
     request = ChatCompletionRequest(
         model="m", messages=[{"role": "user", "content": "Hi."}], tools=OWN.tools_openai()

@@ -9,9 +9,9 @@ import torch
 from conftest import ROOT
 from test_student import TASK, boats
 
-from tft.conversation import Conversation
-from tft.params import load_params
-from tft.student.pretrain import pretrain
+from experiments.pretrain.pretrain import pretrain
+from tft.config import load_params
+from tft.core.conversation import Conversation
 
 PARAMS = load_params(ROOT / "params.yaml").pretrain.model_copy(
     update={

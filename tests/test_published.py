@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tft.conversation import Conversation, Message, assistant, user
+from tft.core.conversation import Conversation, Message, assistant, user
+from tft.core.errors import InputError
+from tft.core.task import Task
+from tft.corpus.config import PublishedConfig
 from tft.corpus.published import read_published, split_published
-from tft.errors import InputError
-from tft.params import Published
-from tft.task import Task
 
-PARAMS = Published(archive="unused", commit="0" * 40)
+PARAMS = PublishedConfig(archive="unused", commit="0" * 40)
 TOOL = {"function": {"name": "talk", "parameters": {"type": "object"}}}
 JOB = {"task_description": "t", "llm_as_a_judge_instructions": "j", "tools": [TOOL]}
 MESSAGES = (user("hi"), assistant("talk", {"message": "Łódź\u2028"}), user("bye"))

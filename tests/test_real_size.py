@@ -11,13 +11,15 @@ from safetensors import safe_open
 from test_student import TASK, boats
 from transformers import AutoModelForCausalLM, Qwen3Config
 
-from tft.params import Predict, Student, load_params
-from tft.student.base import train_tokenizer
+from experiments.pretrain.base import train_tokenizer
+from tft.config import load_params
+from tft.predict.config import PredictConfig
+from tft.predict.students import predict, prompts
 from tft.student.checkpoint import merge
+from tft.student.config import SeededStudentConfig
 from tft.student.encode import encode
-from tft.student.predict import predict, prompts
+from tft.student.finetune import finetune
 from tft.student.template import load_tokenizer
-from tft.student.train import finetune
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +41,7 @@ PARAMETERS = 311_164_928 + LAYERS * 50_336_000 + 2_048
 
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Student:
+def student(tmp_path_factory: pytest.TempPathFactory) -> SeededStudentConfig:
     """The profile of params.yaml, its base a local folder with the template that Qwen3 ships.
 
     One epoch, and no warm-up: the first of several steps has a learning rate of zero.
@@ -69,7 +71,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Student:
 
 
 @pytest.fixture(scope="module")
-def trained(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(student: SeededStudentConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One conversation, one step."""
     output = tmp_path_factory.mktemp("student")
     tokenizer = load_tokenizer(student.base, student.template)
@@ -84,7 +86,7 @@ def trained(student: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_step_at_the_true_size_adapts_and_merges_every_linear_layer(
-    student: Student, trained: Path
+    student: SeededStudentConfig, trained: Path
 ) -> None:
     config = json.loads((trained / "merged" / "config.json").read_text())
     assert {key: config[key] for key in CONFIG} == CONFIG
@@ -107,11 +109,11 @@ def test_a_step_at_the_true_size_adapts_and_merges_every_linear_layer(
 
 
 def test_the_adapter_at_the_true_size_answers(
-    student: Student, trained: Path, tmp_path: Path
+    student: SeededStudentConfig, trained: Path, tmp_path: Path
 ) -> None:
     tokenizer = load_tokenizer(student.base, student.template)
     asked = prompts(tokenizer, TASK, boats(1, seed=3), student.max_length)[:1]
-    params = Predict(backend="transformers", max_new_tokens=3)
+    params = PredictConfig(backend="transformers", max_new_tokens=3)
     cell = {"cell": trained / "adapter"}
     (row,) = predict(student, tokenizer, asked, cell, params, tmp_path)["cell"]
     assert (row["conversation"], row["turn"]) == asked[0][:2]

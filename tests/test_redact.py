@@ -16,12 +16,13 @@ from jsonschema import Draft202012Validator
 from strategies import json_values, texts
 from test_traces import Run, fetch, imported, line, refusals, summary
 
-from tft.conversation import Conversation, assistant, user
-from tft.corpus.personal import finder
-from tft.corpus.redact import Clean, as_it_stands, cleaner
-from tft.errors import InputError
-from tft.params import Redact, load_params
-from tft.task import RESPOND, Task, parse_task
+from tft.config import load_params
+from tft.core.conversation import Conversation, assistant, user
+from tft.core.errors import InputError
+from tft.core.task import RESPOND, Task, parse_task
+from tft.traces.config import RedactConfig
+from tft.traces.redaction.personal import finder
+from tft.traces.redaction.redact import Clean, as_it_stands, cleaner
 
 __all__ = ["fetch"]  # a fixture
 
@@ -30,7 +31,7 @@ CARD, IBAN, SSN = "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "536-22-
 KEY = "sk-ant-api03-Zk3vQ0pL9sX2mB7nC4"
 PLANTED = [MAIL, PHONE, NAME, CARD, IBAN, SSN, KEY]
 
-ON: Redact = load_params(ROOT / "params.yaml").traces.redact
+ON: RedactConfig = load_params(ROOT / "params.yaml").traces.redact
 OFF = ON.model_copy(update={"entities": [], "fields": {}})
 
 

@@ -12,10 +12,8 @@ from click.testing import CliRunner
 from conftest import ROOT, run_stage
 from ruamel.yaml import YAML
 
-from tft.conversation import Conversation, Tool, assistant, user
-from tft.report import result
-from tft.report.table import BASELINES, cell_names, deltas, judge_scores, render, render_robustness
-from tft.tables import (
+from tft.core.conversation import Conversation, Tool, assistant, user
+from tft.core.tables import (
     PREDICTIONS,
     SCORES,
     VERDICTS,
@@ -24,7 +22,9 @@ from tft.tables import (
     write_json,
     write_rows,
 )
-from tft.task import RESPOND, Task, write_task
+from tft.core.task import RESPOND, Task, write_task
+from tft.report import result
+from tft.report.table import BASELINES, cell_names, deltas, judge_scores, render, render_robustness
 
 SCENARIOS = ["baseline", "noisy_labels", "schema_drift", "low_data", "trace_mixing"]
 CELLS = cell_names(SCENARIOS, ["direct"])

@@ -17,12 +17,11 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from test_sgd import files_of, params_of, service, write_archive
 
-from tft.conversation import Conversation, ToolCall, assistant, user
-from tft.corpus.sgdx import Rewording, original, pair, read_rewordings, reword
-from tft.errors import InputError
-from tft.evaluation.robustness import robustness, sensitivity
-from tft.params import Lora, Sgd, load_params
-from tft.tables import (
+from experiments.robustness.sensitivity import robustness, sensitivity
+from tft.config import load_params
+from tft.core.conversation import Conversation, ToolCall, assistant, user
+from tft.core.errors import InputError
+from tft.core.tables import (
     PREDICTIONS,
     SCORES,
     read_conversations,
@@ -30,7 +29,10 @@ from tft.tables import (
     write_conversations,
     write_json,
 )
-from tft.task import RESPOND, Task, call_flaw, read_task, write_task
+from tft.core.task import RESPOND, Task, call_flaw, read_task, write_task
+from tft.corpus.config import SgdConfig
+from tft.corpus.sgdx import Rewording, original, pair, read_rewordings, reword
+from tft.student.config import LoraConfig
 
 VARIANTS = ["v1", "v2", "v3", "v4", "v5"]
 BASE = ROOT / "models" / "base"
@@ -38,12 +40,12 @@ BASE = ROOT / "models" / "base"
 
 # --- rewordings ---------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
-def rewordings(sgd_archive: Path, sgd_params: Sgd) -> list[Rewording]:
+def rewordings(sgd_archive: Path, sgd_params: SgdConfig) -> list[Rewording]:
     return read_rewordings(str(sgd_archive), sgd_params, VARIANTS)
 
 
 @pytest.fixture(scope="module")
-def tests(sgd: tuple[list[Conversation], Task], sgd_params: Sgd) -> list[Conversation]:
+def tests(sgd: tuple[list[Conversation], Task], sgd_params: SgdConfig) -> list[Conversation]:
     return [one for one in sgd[0] if one.id in sgd_params.held_out]
 
 
@@ -281,7 +283,7 @@ def test_a_turn_without_a_verdict_is_left_out_everywhere_and_counted() -> None:
 def project(tests: list[Conversation], sgd: tuple[list[Conversation], Task], tmp_path_factory: Any,
             sgd_archive: Path) -> Path:  # fmt: skip
     """The base, the first of two seeds' students, untrained, and a conversation's first turns."""
-    from tft.student.train import adapted
+    from tft.student.finetune import adapted
 
     root = tmp_path_factory.mktemp("robustness")
     content = YAML(typ="safe").load(ROOT / "params.yaml")
@@ -295,7 +297,7 @@ def project(tests: list[Conversation], sgd: tuple[list[Conversation], Task], tmp
     (root / "models/base").symlink_to(BASE)
     tiny = load_params(ROOT / "params.yaml").students["tiny"].seeded(1)
     torch.manual_seed(0)
-    lora = Lora(r=8, alpha=8, dropout=0.0)
+    lora = LoraConfig(r=8, alpha=8, dropout=0.0)
     model = adapted(tiny.model_copy(update={"base": str(BASE), "lora": lora}))
     model.save_pretrained(root / "models/adapters/low_data-direct-1")
     short = replace(tests[0], messages=tests[0].messages[:8])

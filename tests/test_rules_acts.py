@@ -9,14 +9,14 @@ from textwrap import dedent
 import pytest
 from test_rules_curation import OFFER, TASK, TRACES, talk
 
-from tft.conversation import Conversation, Message, user
-from tft.rules.acts import Act, Reader, Spot
-from tft.rules.evidence import collect
-from tft.rules.phrases import known_words
-from tft.rules.substitute import take_stock
-from tft.rules.understand import understand
-from tft.tables import write_conversations
-from tft.task import RESPOND, write_task
+from tft.core.conversation import Conversation, Message, user
+from tft.core.tables import write_conversations
+from tft.core.task import RESPOND, write_task
+from tft.standins.reading.evidence import collect
+from tft.standins.reading.phrases import known_words
+from tft.standins.synthesize.acts import Act, Reader, Spot
+from tft.standins.synthesize.substitute import take_stock
+from tft.standins.synthesize.understand import understand
 
 ASKED = [
     replace(
@@ -119,11 +119,11 @@ def test_synthesis_by_rules_never_reads_the_built_in_simulator(tmp_path: Path) -
         import sys
         from pathlib import Path
 
-        sys.modules["tft.simulation"] = None  # any import of it fails
-        from tft.curated import Plan
-        from tft.rules.synthesize import synthesizer
-        from tft.tables import read_conversations
-        from tft.task import read_task
+        sys.modules["tft.standins.simulation"] = None  # any import of it fails
+        from tft.core.records import Plan
+        from tft.standins.synthesize.generate import synthesizer
+        from tft.core.tables import read_conversations
+        from tft.core.task import read_task
 
         traces = read_conversations(Path("traces.parquet"))
         generate = synthesizer(traces[:12], traces[12:], read_task(Path("task.json")))

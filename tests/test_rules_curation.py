@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 from conftest import ROOT
-
-from tft.conversation import Conversation, Message, Tool, ToolCall, assistant, user
-from tft.curated import SERVICE, Label, disputed
-from tft.evaluation.audit import audit
-from tft.params import load_params
 from tft.roles import make_traces, split_corpus
-from tft.rules.evidence import collect
-from tft.rules.labels import vote
-from tft.rules.relabel import relabel
-from tft.rules.relevance import score_relevance
-from tft.task import RESPOND, Task
+
+from tft.config import load_params
+from tft.core.conversation import Conversation, Message, Tool, ToolCall, assistant, user
+from tft.core.records import SERVICE, Label, disputed
+from tft.core.task import RESPOND, Task
+from tft.evaluation.audit import audit
+from tft.standins.filter import score_relevance
+from tft.standins.reading.evidence import collect
+from tft.standins.reading.labels import vote
+from tft.standins.relabel import relabel
 
 
 def tool(name: str, description: str, required: list[str], **optional: str) -> Tool:

@@ -11,19 +11,28 @@ from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_rules_curation import TASK, TRACES, talk
-
-from tft.conversation import Conversation, Message, ToolCall, assistant, user
-from tft.curated import Plan
-from tft.curation.plans import choose_seeds, draw_plan
-from tft.curation.validate import flaw, text_of, validate
-from tft.params import Validation, load_params
 from tft.roles import split_corpus
-from tft.rules.evidence import collect, hear, result_of
-from tft.rules.substitute import speech, substitute, take_stock
-from tft.rules.synthesize import synthesizer
-from tft.task import RESPOND, Task
 
-LIMITS = Validation(
+from tft.config import load_params
+from tft.core.conversation import (
+    Conversation,
+    Message,
+    ToolCall,
+    assistant,
+    result_of,
+    text_of,
+    user,
+)
+from tft.core.records import Plan
+from tft.core.task import RESPOND, Task
+from tft.standins.reading.evidence import collect, hear
+from tft.standins.synthesize.generate import synthesizer
+from tft.standins.synthesize.substitute import speech, substitute, take_stock
+from tft.synthesize.config import ValidationConfig
+from tft.synthesize.plans import choose_seeds, draw_plan
+from tft.synthesize.validate import flaw, validate
+
+LIMITS = ValidationConfig(
     max_characters=20_000,
     max_similarity_to_seeds=0.999,
     max_similarity_among=0.999,

@@ -10,23 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 from strategies import pools
-
-from tft.conversation import Conversation, Message, ToolCall, assistant, user
-from tft.corpus.sgd import split_sgd
-from tft.errors import InputError
-from tft.params import (
-    Baseline,
-    LowData,
-    NoisyLabels,
-    Scenario,
-    SchemaDrift,
-    Sgd,
-    TraceMixing,
-    load_params,
-)
 from tft.roles import make_traces, split_corpus
+
+from tft.config import load_params
+from tft.core.conversation import Conversation, Message, ToolCall, assistant, user
+from tft.core.errors import InputError
+from tft.core.task import RESPOND, Task
+from tft.corpus.config import SgdConfig
+from tft.corpus.sgd import split_sgd
 from tft.scenarios import baseline, low_data, noisy_labels, schema_drift, trace_mixing
-from tft.task import RESPOND, Task
+from tft.scenarios.config import Baseline, LowData, NoisyLabels, Scenario, SchemaDrift, TraceMixing
 
 Corpus = tuple[list[Conversation], Task]
 
@@ -303,7 +296,7 @@ def test_limits_cut_each_source_and_the_test_set(sgd: Corpus) -> None:
 
 
 @pytest.fixture(scope="module")
-def pool(sgd: Corpus, sgd_params: Sgd) -> list[Conversation]:
+def pool(sgd: Corpus, sgd_params: SgdConfig) -> list[Conversation]:
     return split_sgd(sgd[0], sgd_params)[0]
 
 
@@ -325,7 +318,7 @@ def test_scenarios_depend_on_the_seed_alone(
     pool: list[Conversation], ours: dict[str, list[Conversation]]
 ) -> None:
     params = load_params(ROOT / "params.yaml")
-    other = params.model_copy(update={"seed": params.seed + 1})
+    other = params.model_copy(update={"data_seed": params.data_seed + 1})
     for name in params.scenarios:
         assert make_traces(name, pool[::-1], params) == ours[name]
         assert (make_traces(name, pool, other) == ours[name]) == (name == "baseline")

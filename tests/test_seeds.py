@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tft.core.task import RESPOND
 from tft.evaluation.summary import (
     MEANS,
     average,
@@ -13,7 +14,6 @@ from tft.evaluation.summary import (
     summarize,
     summarize_students,
 )
-from tft.task import RESPOND
 
 Rows = list[dict[str, Any]]
 

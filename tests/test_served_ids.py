@@ -8,14 +8,14 @@ from conftest import ROOT, qwen3_template
 from test_student import trained_on
 from transformers import PreTrainedTokenizerBase
 
-from tft.conversation import Conversation, render_call, to_openai
+from tft.core.conversation import Conversation, render_call, to_openai
+from tft.core.task import Task
+from tft.corpus.config import SgdConfig
 from tft.corpus.published import split_published
 from tft.corpus.sgd import split_sgd
-from tft.params import Sgd
+from tft.predict.students import prompts
 from tft.student.encode import encode, encode_prompt
-from tft.student.predict import prompts
 from tft.student.template import END_OF_TURN, load_tokenizer
-from tft.task import Task
 
 Corpus = tuple[list[Conversation], Task]
 
@@ -35,7 +35,7 @@ def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
 
 
 @pytest.fixture(scope="module")
-def traces(sgd: Corpus, sgd_params: Sgd) -> tuple[list[Conversation], Task]:
+def traces(sgd: Corpus, sgd_params: SgdConfig) -> tuple[list[Conversation], Task]:
     """S1: every trace of the agent that may be trained on."""
     conversations, task = sgd
     train, _ = split_sgd(conversations, sgd_params)
@@ -68,7 +68,7 @@ def test_s1_is_trained_on_as_it_is_served(
 
 
 def test_the_held_out_turns_are_asked_as_they_would_be_trained_on(
-    tokenizer: PreTrainedTokenizerBase, sgd: Corpus, sgd_params: Sgd
+    tokenizer: PreTrainedTokenizerBase, sgd: Corpus, sgd_params: SgdConfig
 ) -> None:
     conversations, task = sgd
     _, test = split_sgd(conversations, sgd_params)

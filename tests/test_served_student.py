@@ -16,14 +16,15 @@ from test_student import TASK, boats, trained_on
 from transformers import AutoModelForCausalLM
 from vllm_server import DEADLINE, serve
 
-from tft.conversation import Conversation, Message, ParseError, ToolCall, to_openai
-from tft.params import Lora, load_params
+from tft.config import load_params
+from tft.core.conversation import Conversation, Message, ParseError, ToolCall, to_openai
+from tft.core.task import Task
+from tft.predict.parse import parse
+from tft.predict.students import prompts
+from tft.student.config import LoraConfig
 from tft.student.encode import encode, encode_prompt
-from tft.student.parse import parse
-from tft.student.predict import prompts
+from tft.student.finetune import adapted
 from tft.student.template import END_OF_TURN, load_tokenizer
-from tft.student.train import adapted
-from tft.task import Task
 
 BASE = ROOT / "models" / "base"
 MAX_LENGTH = 8192
@@ -50,7 +51,7 @@ def turns() -> list[tuple[tuple[Message, ...], list[int]]]:
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained adapter that says something else than the base."""
     tiny = load_params(ROOT / "params.yaml").students["tiny"].seeded(1)
-    lora = Lora(r=8, alpha=8, dropout=0.0)
+    lora = LoraConfig(r=8, alpha=8, dropout=0.0)
     model = adapted(tiny.model_copy(update={"base": str(BASE), "lora": lora}))
     for name, weight in model.named_parameters():
         if "lora_B" in name:  # zero in a new adapter

@@ -14,12 +14,12 @@ from llm_server import Action, Server, answer, status
 from test_student import TASK, tokenizer  # noqa: F401 (a fixture)
 
 from tft.__main__ import main
-from tft.chatting import simulated
-from tft.conversation import Tool
-from tft.serving import server_command
-from tft.student.plain_text import PARSER
+from tft.cli.chat import simulated
+from tft.cli.serve import server_command
+from tft.core.conversation import Tool
+from tft.core.task import RESPOND, Task, write_task
+from tft.export.plain_text import PARSER
 from tft.student.template import load_tokenizer
-from tft.task import RESPOND, Task, write_task
 
 
 @pytest.fixture

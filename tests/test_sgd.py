@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
-from tft.conversation import Conversation, Message, assistant, user
+from tft.core.conversation import Conversation, Message, assistant, user
+from tft.core.errors import InputError
+from tft.core.task import RESPOND, Task
+from tft.corpus.config import SgdConfig
 from tft.corpus.sgd import (
     read_dialogues,
     read_schemas,
@@ -22,9 +25,6 @@ from tft.corpus.sgd import (
     task_of,
     to_conversation,
 )
-from tft.errors import InputError
-from tft.params import Sgd
-from tft.task import RESPOND, Task
 
 Corpus = tuple[list[Conversation], Task]
 
@@ -80,8 +80,8 @@ def files_of(item: Any) -> dict[str, bytes]:
     return {DIALOGUES: json.dumps([item]).encode(), SCHEMA: json.dumps([service()]).encode()}
 
 
-def params_of(files: dict[str, bytes]) -> Sgd:
-    return Sgd(
+def params_of(files: dict[str, bytes]) -> SgdConfig:
+    return SgdConfig(
         archive="unused",
         commit=COMMIT,
         service="Buses_9",
@@ -93,7 +93,7 @@ def params_of(files: dict[str, bytes]) -> Sgd:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> tuple[Path, Sgd]:
+def small(tmp_path: Path) -> tuple[Path, SgdConfig]:
     """An archive of one dialogue and the params that fit it."""
     files = files_of(dialogue())
     write_archive(tmp_path / "sgd.tar.gz", files)
@@ -118,7 +118,7 @@ def test_ids_that_repeat_between_train_dev_and_test_stay_apart() -> None:
     assert ids == ["1_00007", "dev/1_00007", "test/1_00007"]
 
 
-def test_archive_and_folder_hold_the_same(small: tuple[Path, Sgd], tmp_path: Path) -> None:
+def test_archive_and_folder_hold_the_same(small: tuple[Path, SgdConfig], tmp_path: Path) -> None:
     archive, params = small
     folder = tmp_path / "unpacked"
     with tarfile.open(archive) as packed:
@@ -127,7 +127,7 @@ def test_archive_and_folder_hold_the_same(small: tuple[Path, Sgd], tmp_path: Pat
 
 
 def test_an_address_is_downloaded_once(
-    small: tuple[Path, Sgd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: tuple[Path, SgdConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive, params = small
     monkeypatch.setenv("TFT_CACHE", str(tmp_path / "cache"))
@@ -140,7 +140,7 @@ def test_an_address_is_downloaded_once(
 
 
 def test_a_download_that_breaks_off_leaves_nothing(
-    small: tuple[Path, Sgd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: tuple[Path, SgdConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive, params = small
     monkeypatch.setenv("TFT_CACHE", str(tmp_path / "cache"))
@@ -184,7 +184,7 @@ def test_a_missing_archive_says_how_to_name_one() -> None:
 
 
 def test_a_truncated_archive_is_an_error_unless_only_the_end_mark_is_cut(
-    small: tuple[Path, Sgd],
+    small: tuple[Path, SgdConfig],
 ) -> None:
     archive, params = small
     content, whole = archive.read_bytes(), read_sgd(str(archive), params)
@@ -199,7 +199,7 @@ def test_a_truncated_archive_is_an_error_unless_only_the_end_mark_is_cut(
     assert errors > 0.8 * len(content) / 5
 
 
-def test_something_else_than_an_archive_is_an_error(small: tuple[Path, Sgd]) -> None:
+def test_something_else_than_an_archive_is_an_error(small: tuple[Path, SgdConfig]) -> None:
     archive, params = small
     archive.write_bytes(gzip.compress(b"no tar at all" * 100))
     with pytest.raises(InputError, match="not a whole"):
@@ -227,7 +227,7 @@ def test_a_prefix_of_the_commit_will_do(tmp_path: Path) -> None:
     assert len(read_sgd(str(tmp_path / "a.tar.gz"), params_of(files))[0]) == 1
 
 
-def test_a_changed_file_is_an_error_with_both_checksums(small: tuple[Path, Sgd]) -> None:
+def test_a_changed_file_is_an_error_with_both_checksums(small: tuple[Path, SgdConfig]) -> None:
     archive, params = small
     files = files_of(dialogue())
     files[DIALOGUES] += b"\n"
@@ -322,14 +322,14 @@ def test_a_broken_schema_is_an_error(tmp_path: Path) -> None:
         read_sgd(str(tmp_path / "a.tar.gz"), params_of(files))
 
 
-def test_an_unknown_service_is_named_with_the_known(small: tuple[Path, Sgd]) -> None:
+def test_an_unknown_service_is_named_with_the_known(small: tuple[Path, SgdConfig]) -> None:
     archive, params = small
     params = params.model_copy(update={"other_services": ["Trains_1"]})
     with pytest.raises(InputError, match=r"no schema of Trains_1 .*there are Buses_9"):
         read_sgd(str(archive), params)
 
 
-def test_held_out_dialogues_must_exist(small: tuple[Path, Sgd]) -> None:
+def test_held_out_dialogues_must_exist(small: tuple[Path, SgdConfig]) -> None:
     archive, params = small
     params = params.model_copy(update={"held_out": ["1_00007", "1_99999"]})
     with pytest.raises(InputError, match=r"sgd\.held_out, sgd\.dropped: no dialogue 1_99999"):
@@ -389,7 +389,7 @@ def test_the_benchmark_has_367_and_146_and_142_dialogues(sgd: Corpus) -> None:
 
 
 def test_the_training_traces_are_the_published_ones(
-    sgd: Corpus, published: Corpus, sgd_params: Sgd
+    sgd: Corpus, published: Corpus, sgd_params: SgdConfig
 ) -> None:
     train, _ = split_sgd(sgd[0], sgd_params)
     ours = [trace for trace in train if trace.source == "Restaurants_1"]
@@ -399,7 +399,7 @@ def test_the_training_traces_are_the_published_ones(
 
 
 def test_held_out_dialogues_are_the_published_test_set_but_for_9_corrections(
-    sgd: Corpus, published: Corpus, sgd_params: Sgd
+    sgd: Corpus, published: Corpus, sgd_params: SgdConfig
 ) -> None:
     _, test = split_sgd(sgd[0], sgd_params)
     by_id = {trace.id: trace for trace in test}
@@ -417,7 +417,7 @@ def test_held_out_dialogues_are_the_published_test_set_but_for_9_corrections(
     ]  # fmt: skip
 
 
-def test_turns_of_the_test_set(sgd: Corpus, published: Corpus, sgd_params: Sgd) -> None:
+def test_turns_of_the_test_set(sgd: Corpus, published: Corpus, sgd_params: SgdConfig) -> None:
     def turns(traces: list[Conversation]) -> Counter[str]:
         return Counter(call.name for trace in traces for _, call in trace.turns())
 
@@ -428,7 +428,7 @@ def test_turns_of_the_test_set(sgd: Corpus, published: Corpus, sgd_params: Sgd) 
     assert ours == {RESPOND: 288, "ReserveRestaurant": 45, "FindRestaurants": 27}
 
 
-def test_train_and_test_share_no_dialogue(sgd: Corpus, sgd_params: Sgd) -> None:
+def test_train_and_test_share_no_dialogue(sgd: Corpus, sgd_params: SgdConfig) -> None:
     train, test = split_sgd(sgd[0], sgd_params)
     assert not {item.id for item in train} & {item.id for item in test}
     assert len(train) + len(test) == len(sgd[0]) - 6
@@ -444,7 +444,7 @@ def test_service_tools_equal_the_published(sgd: Corpus, published: Corpus) -> No
         assert mine.parameters["required"] == yours.parameters["required"]
 
 
-def test_every_service_has_a_task(sgd_archive: Path, sgd_params: Sgd) -> None:
+def test_every_service_has_a_task(sgd_archive: Path, sgd_params: SgdConfig) -> None:
     schemas = read_schemas(str(sgd_archive), sgd_params)
     assert len(schemas) == 45
     for name, schema in schemas.items():
@@ -454,7 +454,7 @@ def test_every_service_has_a_task(sgd_archive: Path, sgd_params: Sgd) -> None:
 
 
 def test_a_checksum_that_is_not_the_archives_is_an_error(
-    sgd_archive: Path, sgd_params: Sgd
+    sgd_archive: Path, sgd_params: SgdConfig
 ) -> None:
     wrong = sgd_params.model_copy(
         update={"sha256": {**sgd_params.sha256, "dev/dialogues_004.json": "0" * 64}}

@@ -9,16 +9,16 @@ from conftest import qwen3_template
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tft.conversation import Conversation, Tool, assistant, render_call, user
-from tft.errors import InputError
+from experiments.pretrain.base import random_model, train_tokenizer
+from experiments.pretrain.copying import add_copying
+from tft.core.conversation import Conversation, Tool, assistant, render_call, user
+from tft.core.errors import InputError
+from tft.core.task import RESPOND, Task
 from tft.student.attention import SEGMENTS
-from tft.student.base import random_model, train_tokenizer
-from tft.student.copying import add_copying
 from tft.student.encode import Encoded, encode, encode_prompt, shared_prefix
+from tft.student.finetune import row_loss
 from tft.student.pack import IGNORED, Row, epochs, pack
 from tft.student.template import load_tokenizer
-from tft.student.train import row_loss
-from tft.task import RESPOND, Task
 
 TASK = Task(
     "You lend out boats.",
@@ -262,7 +262,7 @@ def test_a_name_is_the_same_tokens_in_speech_and_in_a_call(tokenizer):
 def test_a_tokenizer_without_the_markers_is_refused_by_name(tmp_path, tokenizer, monkeypatch):
     tokenizer.save_pretrained(tmp_path / "good")
     load_tokenizer(str(tmp_path / "good"), "unified")
-    monkeypatch.setattr("tft.student.base.TAGS", ())
+    monkeypatch.setattr("experiments.pretrain.base.TAGS", ())
     train_tokenizer([TASK.description], 300).save_pretrained(tmp_path / "bad")
     with pytest.raises(InputError, match=r"bad' lacks <tool_call>, </tool_call> as single tokens"):
         load_tokenizer(str(tmp_path / "bad"), "unified")

@@ -12,10 +12,10 @@ import pytest
 from conftest import ROOT, run_stage
 from ruamel.yaml import YAML
 
-from tft.errors import InputError
-from tft.params import load_params
+from experiments.sweep.doses import collect, experiments, made, queue, queued
+from tft.config import load_params
+from tft.core.errors import InputError
 from tft.report.charts import sweep_rows
-from tft.report.sweep import collect, experiments, made, queue, queued
 from tft.report.table import sweep_of
 
 RATE = "scenarios.noisy_labels.corruption_rate"
@@ -128,14 +128,17 @@ def test_a_param_that_is_not_there_queues_nothing(project: Path) -> None:
 
 def test_params_that_go_together_change_together() -> None:
     swept = {
-        "low_data": {"scenarios.low_data.traces": [5, 80], "synthesize.seeds.low_data": [5, 40]}
+        "low_data": {
+            "scenarios.low_data.traces": [5, 80],
+            "synthesize.seed_conversations.low_data": [5, 40],
+        }
     }
     assert experiments(swept) == {
         "sweep-low_data-5": {
-            "run": "[low_data]", "scenarios.low_data.traces": 5, "synthesize.seeds.low_data": 5,
+            "run": "[low_data]", "scenarios.low_data.traces": 5, "synthesize.seed_conversations.low_data": 5,
         },
         "sweep-low_data-80": {
-            "run": "[low_data]", "scenarios.low_data.traces": 80, "synthesize.seeds.low_data": 40,
+            "run": "[low_data]", "scenarios.low_data.traces": 80, "synthesize.seed_conversations.low_data": 40,
         },
     }  # fmt: skip
 

@@ -11,9 +11,15 @@ from ruamel.yaml import YAML
 from test_rules_curation import TASK
 from test_rules_synthesis import SEEDS
 
-from tft.curation.validate import copies_of
-from tft.tables import CONVERSATIONS, DRAFTS, read_conversations, read_rows, write_conversations
-from tft.task import write_task
+from tft.core.tables import (
+    CONVERSATIONS,
+    DRAFTS,
+    read_conversations,
+    read_rows,
+    write_conversations,
+)
+from tft.core.task import write_task
+from tft.synthesize.validate import copies_of
 
 FOLDER = Path("data/tft/baseline")
 METRICS = Path("metrics/synthesize/baseline.json")

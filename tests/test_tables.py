@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import conversations
 
-from tft.conversation import Conversation, assistant, canonical_json, user
-from tft.errors import InputError
-from tft.tables import (
+from tft.core.conversation import Conversation, assistant, canonical_json, user
+from tft.core.errors import InputError
+from tft.core.tables import (
     CONVERSATIONS,
     Table,
     atomic_path,
@@ -80,7 +80,7 @@ def test_a_killed_write_leaves_the_old_file(tmp_path: Path) -> None:
     before = path.read_bytes()
     script = (
         "import os, signal, sys, pathlib\n"
-        "from tft.tables import atomic_path\n"
+        "from tft.core.tables import atomic_path\n"
         "with atomic_path(pathlib.Path(sys.argv[1])) as beside:\n"
         "    beside.write_bytes(b'half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

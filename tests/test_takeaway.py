@@ -13,14 +13,15 @@ from test_card import MEASURED, card, metrics
 from test_student import STOCK, TASK, boats
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from tft.conversation import Tool, to_openai
-from tft.params import Lora, load_params
+from tft.config import load_params
+from tft.core.conversation import Tool, to_openai
+from tft.core.task import write_task
+from tft.export.takeaway import take_away
 from tft.student.checkpoint import save_adapter
+from tft.student.config import LoraConfig
 from tft.student.encode import encode_prompt
-from tft.student.takeaway import take_away
+from tft.student.finetune import adapted
 from tft.student.template import load_tokenizer
-from tft.student.train import adapted
-from tft.task import write_task
 
 BASE = ROOT / "models" / "base"
 
@@ -52,7 +53,7 @@ def taken_away(
     if of_base:
         (base / "chat_template.jinja").write_text(of_base)
     student = load_params(ROOT / "params.yaml").students["tiny"].seeded(1)
-    changes = {"base": str(base), "lora": Lora(r=8, alpha=8, dropout=0.0)}
+    changes = {"base": str(base), "lora": LoraConfig(r=8, alpha=8, dropout=0.0)}
     student = student.model_copy(update=changes | {"template": "stock" if of_base else "unified"})
     tokenizer = load_tokenizer(student.base, student.template)
     model = adapted(student)

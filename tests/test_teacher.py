@@ -15,12 +15,12 @@ from ruamel.yaml import YAML
 from strategies import json_values, texts
 from test_report import STUDENTS, TASK, TEST, TRACE, prediction
 
-from tft.conversation import ToolCall, assistant, user
-from tft.evaluation.teacher import parse, question
+from tft.core.conversation import ToolCall, assistant, user
+from tft.core.tables import PREDICTIONS, VERDICTS, read_rows, write_conversations, write_rows
+from tft.core.task import RESPOND, write_task
 from tft.llm.chat import Refusal, Reply
 from tft.llm.prompts import CALL, record, with_calls
-from tft.tables import PREDICTIONS, VERDICTS, read_rows, write_conversations, write_rows
-from tft.task import RESPOND, write_task
+from tft.predict.teacher import parse, question
 
 CALLS = dict(TEST.turns())
 Project = Callable[..., None]

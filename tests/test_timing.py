@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from tft.timing import TIMES, read_times
+from tft.core.stage import TIMES, read_times
 
 BREW = """
 import time
 import click
-from tft.timing import timed
+from tft.core.stage import timed
 
 @click.command()
 @click.argument("kind")

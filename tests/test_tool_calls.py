@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tft.conversation import (
+from experiments.judge_agreement.judged import read_call, read_judged
+from tft.core.conversation import (
     Conversation,
     ParseError,
     Tool,
@@ -14,18 +15,17 @@ from tft.conversation import (
     render_call,
     user,
 )
-from tft.errors import InputError
-from tft.evaluation.judged import read_call, read_judged
-from tft.evaluation.summary import summarize
-from tft.evaluation.tool_calls import (
+from tft.core.errors import InputError
+from tft.core.tables import PREDICTIONS, read_turns, write_rows
+from tft.core.task import Task, read_task
+from tft.evaluation.metrics import (
     binary_tool_call,
     rouge_l,
     score,
     staged_tool_call,
     tool_call_equivalence,
 )
-from tft.tables import PREDICTIONS, read_turns, write_rows
-from tft.task import Task, read_task
+from tft.evaluation.summary import summarize
 
 TASK = Task(
     "book trips",

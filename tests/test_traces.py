@@ -12,12 +12,12 @@ from click.testing import Result
 from conftest import ROOT, run_stage, script
 from ruamel.yaml import YAML
 
-from tft.conversation import Conversation, Message, assistant, user
-from tft.corpus.report import REFUSED
-from tft.corpus.traces import SOURCE, TEST, split_traces
-from tft.errors import InputError
-from tft.tables import DECISIONS, read_conversations, read_rows
-from tft.task import RESPOND, read_task
+from tft.core.conversation import Conversation, Message, assistant, user
+from tft.core.errors import InputError
+from tft.core.tables import DECISIONS, read_conversations, read_rows
+from tft.core.task import RESPOND, read_task
+from tft.traces.read import SOURCE, TEST, split_traces
+from tft.traces.report import REFUSED
 
 PARCELS = ROOT / "examples/parcels"
 JOB = json.loads((PARCELS / "job_description.json").read_text(encoding="utf-8"))

@@ -11,19 +11,20 @@ from safetensors.torch import load_file
 from test_student import TASK, boats
 from transformers import AutoModelForCausalLM
 
-from tft.errors import InputError
-from tft.params import Predict, Student
-from tft.student.base import random_model, train_tokenizer
+from experiments.pretrain.base import random_model, train_tokenizer
+from experiments.pretrain.muon import MuonAdamW
+from tft.core.errors import InputError
+from tft.predict.config import PredictConfig
+from tft.predict.students import predict, prompts
 from tft.student.checkpoint import merge
+from tft.student.config import SeededStudentConfig
 from tft.student.encode import Encoded, encode
-from tft.student.muon import MuonAdamW
-from tft.student.predict import predict, prompts
+from tft.student.finetune import finetune, finetune_once, loss_csv
 from tft.student.template import load_tokenizer
-from tft.student.train import finetune, finetune_once, loss_csv
 
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory) -> Student:
+def student(tmp_path_factory) -> SeededStudentConfig:
     folder = tmp_path_factory.mktemp("base")
     texts = [str(message) for one in boats(50, seed=9) for message in one.messages]
     tokenizer = train_tokenizer([TASK.description, *texts], 400)
@@ -33,7 +34,7 @@ def student(tmp_path_factory) -> Student:
     model = random_model(tokenizer, **shape, **heads, max_position_embeddings=4096)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return Student.model_validate(
+    return SeededStudentConfig.model_validate(
         {
             "base": str(folder),
             "template": "unified",
@@ -54,7 +55,7 @@ def student(tmp_path_factory) -> Student:
     )
 
 
-def train(student: Student, folder: Path, number: int = 12) -> list[dict]:
+def train(student: SeededStudentConfig, folder: Path, number: int = 12) -> list[dict]:
     tokenizer = load_tokenizer(student.base, student.template)
     encoded = [encode(tokenizer, TASK, one, student.max_length) for one in boats(number)]
     return finetune(encoded, student, tokenizer, folder / "checkpoints", folder / "adapter")
@@ -128,12 +129,14 @@ def test_the_same_conversations_are_trained_on_once(student, trained, tmp_path, 
     def refuse(*_):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("tft.student.train.finetune", refuse)
+    monkeypatch.setattr("tft.student.finetune.finetune", refuse)
     assert finetune_once(encoded, student, tokenizer, tmp_path) == result
     with pytest.raises(AssertionError, match="trained again"):
         finetune_once(encoded[1:], student, tokenizer, tmp_path)
     longer = student.model_copy(
-        update={"train": student.train.model_copy(update={"epochs": student.train.epochs + 1})}
+        update={
+            "train": student.train.model_copy(update={"epochs": student.train.num_train_epochs + 1})
+        }
     )
     for other in (longer, student.seeded(8)):
         with pytest.raises(AssertionError, match="trained again"):
@@ -162,7 +165,7 @@ def test_accumulated_halves_train_as_the_row_that_they_make_up(student, tmp_path
 
     losses, weights = result(row_tokens=student.max_length, accumulate=1)
     their_losses, their_weights = result(row_tokens=1, accumulate=2)
-    assert len(losses) == student.train.epochs, "both in one row, one step an epoch"
+    assert len(losses) == student.train.num_train_epochs, "both in one row, one step an epoch"
     assert their_losses == pytest.approx(losses, rel=1e-5)
     assert (their_weights - weights).norm() < 1e-3 * weights.norm()
 
@@ -199,8 +202,8 @@ def test_no_conversations_left_to_train_on_is_an_error(student, tmp_path):
 
 
 @pytest.fixture
-def transformers_backend() -> Predict:
-    return Predict(backend="transformers", max_new_tokens=8)
+def transformers_backend() -> PredictConfig:
+    return PredictConfig(backend="transformers", max_new_tokens=8)
 
 
 def test_only_a_changed_adapter_is_asked_again(
@@ -220,7 +223,7 @@ def test_only_a_changed_adapter_is_asked_again(
     def refuse(*_, **__):
         raise AssertionError("asked again")
 
-    monkeypatch.setattr("tft.student.predict.by_transformers", refuse)
+    monkeypatch.setattr("tft.predict.students.by_transformers", refuse)
     assert predict(student, tokenizer, asked, adapters, transformers_backend, tmp_path) == first
     other = shutil.copytree(folder / "adapter", tmp_path / "other")
     (other / "tokenizer_config.json").unlink()

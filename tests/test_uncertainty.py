@@ -7,9 +7,9 @@ from conftest import script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tft.errors import InputError
+from tft.core.errors import InputError
+from tft.evaluation.statistics import compare, estimate, holm
 from tft.evaluation.summary import compare_pipelines
-from tft.evaluation.uncertainty import compare, estimate, holm
 
 Rows = list[dict[str, Any]]
 cells = st.lists(

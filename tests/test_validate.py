@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import conversations, texts
 
-from tft.conversation import Conversation, Message, Tool, assistant, user
-from tft.curated import Draft, Plan
-from tft.curation.validate import copies_of, flaw, nearest, text_of, validate
-from tft.params import Validation, load_params
-from tft.task import RESPOND, Task
+from tft.config import load_params
+from tft.core.conversation import Conversation, Message, Tool, assistant, text_of, user
+from tft.core.records import Draft, Plan
+from tft.core.task import RESPOND, Task
+from tft.synthesize.config import ValidationConfig
+from tft.synthesize.validate import copies_of, flaw, nearest, validate
 
-LIMITS = Validation(
+LIMITS = ValidationConfig(
     max_characters=4000,
     max_similarity_to_seeds=0.95,
     max_similarity_among=0.95,

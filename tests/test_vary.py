@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tft.corpus.vary import slot_values, vary
+from experiments.pretrain.vary import slot_values, vary
 
 SCHEMA = {
     "slots": [

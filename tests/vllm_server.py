@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tft.student.server import SERVER
+from tft.export.server import SERVER
 
 DEADLINE = 300  # seconds
 

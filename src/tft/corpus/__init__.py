@@ -1,1 +1,1 @@
-"""Where conversations come from."""
+"""The benchmarks' conversations."""

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 import requests
 from tqdm import tqdm
 
-from tft.errors import InputError
-from tft.params import environment
-from tft.tables import atomic_path
+from tft.core.config import environment
+from tft.core.errors import InputError
+from tft.core.tables import atomic_path
 
 
 def read_files(

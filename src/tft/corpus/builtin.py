@@ -3,17 +3,17 @@
 import random
 from collections.abc import Sequence
 
-from tft.conversation import Conversation
-from tft.errors import InputError
-from tft.params import Builtin
-from tft.simulation.dialogue import simulate
-from tft.simulation.grammar import built_in
-from tft.simulation.services import SERVICES
-from tft.simulation.world import World
-from tft.task import Task
+from tft.core.conversation import Conversation
+from tft.core.errors import InputError
+from tft.core.task import Task
+from tft.corpus.config import BuiltinConfig
+from tft.standins.simulation.dialogue import simulate
+from tft.standins.simulation.grammar import built_in
+from tft.standins.simulation.services import SERVICES
+from tft.standins.simulation.world import World
 
 
-def read_builtin(params: Builtin) -> tuple[list[Conversation], Task]:
+def read_builtin(params: BuiltinConfig) -> tuple[list[Conversation], Task]:
     """All conversations, `counts` of each service, and the task of `service`.
 
     Conversation i of a service depends on the seed, the service and i alone.
@@ -45,7 +45,7 @@ def read_builtin(params: Builtin) -> tuple[list[Conversation], Task]:
 
 
 def split_builtin(
-    conversations: Sequence[Conversation], params: Builtin
+    conversations: Sequence[Conversation], params: BuiltinConfig
 ) -> tuple[list[Conversation], list[Conversation]]:
     """(train, test): the first `held_out` conversations of `service` are the test.
 

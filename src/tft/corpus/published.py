@@ -12,11 +12,11 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tft.conversation import Conversation, Message, from_openai, parse_call
+from tft.core.conversation import Conversation, Message, from_openai, parse_call
+from tft.core.errors import InputError
+from tft.core.task import Task, parse_task
 from tft.corpus.archive import read_files
-from tft.errors import InputError
-from tft.params import Published
-from tft.task import Task, parse_task
+from tft.corpus.config import PublishedConfig
 
 HINT = (
     "set TFT_PUBLISHED (or published.archive in params.yaml) to a folder, a .tar.gz or its address"
@@ -29,7 +29,7 @@ _FILES = re.compile(
 )
 
 
-def read_published(archive: str, params: Published) -> tuple[list[Conversation], Task]:
+def read_published(archive: str, params: PublishedConfig) -> tuple[list[Conversation], Task]:
     """All published traces and test conversations, and the task.
 
     SGD's dialogue ids are not in the files: ids are folder and line, such as
@@ -79,6 +79,25 @@ def split_published(
     """(the traces of all scenarios, the test conversations)."""
     train = [item for item in conversations if item.source != TEST]
     return train, [item for item in conversations if item.source == TEST]
+
+
+def published_traces(
+    scenario: str, pool: Sequence[Conversation], params: PublishedConfig
+) -> list[Conversation]:
+    """The published traces of a scenario, in the order of their ids.
+
+    Raises:
+        InputError: the publication has no such scenario.
+    """
+    source = f"published/{params.folders.get(scenario)}"
+    traces = [conversation for conversation in pool if conversation.source == source]
+    if not traces:
+        known = ", ".join(sorted(params.folders))
+        raise InputError(
+            f"params.yaml: run: nothing is published of the scenario {scenario!r}; with corpus: "
+            f"published there are {known}"
+        )
+    return sorted(traces, key=lambda trace: trace.id)
 
 
 def _unpack(where: str, content: bytes) -> bytes:

@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
-from tft.conversation import Conversation, Message, Tool, assistant, user
+from tft.core.conversation import Conversation, Message, Tool, assistant, user
+from tft.core.errors import InputError
+from tft.core.task import RESPOND, Task
 from tft.corpus.archive import read_files
-from tft.errors import InputError
-from tft.params import Sgd
-from tft.task import RESPOND, Task
+from tft.corpus.config import SgdConfig
 
 HINT = "set TFT_SGD_ARCHIVE (or sgd.archive in params.yaml) to a folder, a .tar.gz or its address"
 
@@ -78,7 +78,7 @@ class _Service(BaseModel):
     intents: Annotated[list[_Intent], Field(min_length=1)]
 
 
-def read_sgd(archive: str, params: Sgd) -> tuple[list[Conversation], Task]:
+def read_sgd(archive: str, params: SgdConfig) -> tuple[list[Conversation], Task]:
     """The benchmark's conversations, of all its services, and the task of the first service.
 
     Raises:
@@ -99,7 +99,7 @@ def read_sgd(archive: str, params: Sgd) -> tuple[list[Conversation], Task]:
 
 
 def split_sgd(
-    conversations: Sequence[Conversation], params: Sgd
+    conversations: Sequence[Conversation], params: SgdConfig
 ) -> tuple[list[Conversation], list[Conversation]]:
     """(what may be trained on, what is tested on); `params.dropped` is in neither.
 
@@ -118,7 +118,7 @@ def split_sgd(
 
 
 def read_dialogues(
-    archive: str, params: Sgd, services: set[str] | None, pinned_only: bool = False
+    archive: str, params: SgdConfig, services: set[str] | None, pinned_only: bool = False
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (member path, raw dialogue) of every dialogue that has one service, of those named.
 
@@ -148,7 +148,7 @@ def read_dialogues(
                 yield member, dialogue
 
 
-def read_schemas(archive: str, params: Sgd, folder: str = "") -> dict[str, dict[str, Any]]:
+def read_schemas(archive: str, params: SgdConfig, folder: str = "") -> dict[str, dict[str, Any]]:
     """Raw service schemas by service name; train, dev and test agree where they share one.
 
     `folder`, with a slash at its end, is where to look in place of the repository's root.
@@ -250,7 +250,7 @@ def _intent_tool(intent: dict[str, Any], slots: dict[str, dict[str, Any]]) -> To
 
 
 def _read_json(
-    archive: str, params: Sgd, names: str, pinned_only: bool
+    archive: str, params: SgdConfig, names: str, pinned_only: bool
 ) -> Iterator[tuple[str, Any]]:
     """Yield (member, JSON) of the files whose paths match `names`, checksums verified."""
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tft.conversation import Conversation, Message, ToolCall, user
+from tft.core.conversation import Conversation, Message, ToolCall, user
+from tft.core.errors import InputError
+from tft.core.task import RESPOND, Task
+from tft.corpus.config import SgdConfig
 from tft.corpus.sgd import read_schemas, task_of
-from tft.errors import InputError
-from tft.params import Sgd
-from tft.task import RESPOND, Task
 
 
 class Rewording(NamedTuple):
@@ -30,7 +30,7 @@ class Rewording(NamedTuple):
     slots: Mapping[str, str]
 
 
-def read_rewordings(archive: str, params: Sgd, variants: Sequence[str]) -> list[Rewording]:
+def read_rewordings(archive: str, params: SgdConfig, variants: Sequence[str]) -> list[Rewording]:
     """The rewordings of `params.service`, in the order of `variants` (v1 to v5).
 
     Raises:
@@ -44,7 +44,7 @@ def read_rewordings(archive: str, params: Sgd, variants: Sequence[str]) -> list[
     ]
 
 
-def _schema(archive: str, params: Sgd, service: str, variant: str = "") -> dict[str, Any]:
+def _schema(archive: str, params: SgdConfig, service: str, variant: str = "") -> dict[str, Any]:
     folder = f"sgd_x/data/{variant}/" if variant else ""
     name = service + variant.removeprefix("v")  # v2 of Hotels_1 is Hotels_12
     schemas = read_schemas(archive, params, folder)

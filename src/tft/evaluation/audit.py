@@ -5,13 +5,29 @@ users and tools say, which no damage touches (but for traces of another service,
 right copy at all).
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tft.conversation import Conversation
-from tft.task import RESPOND
+from tft.core.conversation import Conversation
+from tft.core.task import RESPOND
+
+NOT_AUDITED = {"not_audited": "nobody knows the correct calls of your own traces"}
 
 Key = tuple[str, ...]
+Decided = Mapping[tuple[str, int], tuple[str | None, dict[str, Any] | None]]
+"""(name, arguments) by conversation id and message index; None where nothing was decided."""
+
+
+def decided_calls(rows: Sequence[Mapping[str, Any]]) -> Decided:
+    """What the committee decided, from rows of `tables.DECISIONS`."""
+    return {
+        (row["conversation"], row["turn"]): (
+            row["name"],
+            None if row["arguments"] is None else json.loads(row["arguments"]),
+        )
+        for row in rows
+    }
 
 
 def key(conversation: Conversation) -> Key:
@@ -25,7 +41,7 @@ def audit(
     traces: Sequence[Conversation],
     truth: Sequence[Conversation],
     kept: Mapping[str, bool],
-    decided: Mapping[tuple[str, int], tuple[str | None, dict[str, Any] | None]],
+    decided: Decided,
 ) -> dict[str, Any]:
     """Compare traces, filter and relabelling with the truth.
 

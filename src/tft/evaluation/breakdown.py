@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from tft.conversation import ParseError, Turn, canonical_json
-from tft.task import RESPOND
+from tft.core.conversation import ParseError, Turn, canonical_json
+from tft.core.task import RESPOND
 
 Row = Mapping[str, Any]
 

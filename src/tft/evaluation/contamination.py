@@ -8,12 +8,15 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rapidfuzz import fuzz, process
 
-from tft.conversation import Conversation, canonical_json
-from tft.task import RESPOND
+from tft.core.conversation import Conversation, canonical_json, text_of
+from tft.core.errors import InputError
+from tft.core.task import RESPOND
+from tft.evaluation.config import AuditConfig
 
 
 class Pair(NamedTuple):
@@ -27,8 +30,8 @@ class Pair(NamedTuple):
 def closest(training: Mapping[str, str], tests: Mapping[str, str]) -> Pair:
     """The most alike of all pairs of texts, given by conversation id.
 
-    By rapidfuzz's normalised indel similarity of the characters, as in curation/validate.py, which
-    says what is normal.
+    By rapidfuzz's normalised indel similarity of the characters, as in synthesize/validate.py,
+    which says what is normal.
     """
     best = Pair(next(iter(training)), next(iter(tests)), 0.0)
     for name, text in training.items():
@@ -37,6 +40,39 @@ def closest(training: Mapping[str, str], tests: Mapping[str, str]) -> Pair:
         if found and found[1] > least:
             best = Pair(name, found[2], found[1] / 100)
     return best
+
+
+def contamination(
+    path: Path,
+    training: Sequence[Conversation],
+    tests: Sequence[Conversation],
+    limits: AuditConfig,
+) -> dict[str, Any]:
+    """The nearest pair of training and test conversation, with and without calls, and the overlap.
+
+    Raises:
+        InputError: a pair is more alike than the limit; names both and `path`, where the training
+            conversations were read.
+    """
+    pairs = {}
+    for name, text, key, limit in (
+        ("closest", text_of, "max_similarity", limits.max_similarity),
+        ("closest_without_calls", without_calls, "max_similarity_without_calls",
+         limits.max_similarity_without_calls),
+    ):  # fmt: skip
+        pair = closest(
+            {conversation.id: text(conversation) for conversation in training},
+            {conversation.id: text(conversation) for conversation in tests},
+        )
+        if pair.similarity > limit:
+            raise InputError(
+                f"{path}: conversation {pair.training!r} is {pair.similarity:.3f} like the "
+                f"test conversation {pair.test!r}, limit {limit}: a student trained on it "
+                "knows the answers. Take it out of the traces, or, if the two only look "
+                f"alike, raise audit.{key}"
+            )
+        pairs[name] = pair._asdict()
+    return {"conversations": len(training), **pairs, **overlap(training, tests)}
 
 
 def without_calls(conversation: Conversation) -> str:

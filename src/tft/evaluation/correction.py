@@ -6,9 +6,9 @@ from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tft.errors import InputError
-from tft.evaluation.agreement import Agreement, corrected
-from tft.evaluation.uncertainty import Estimate, Interval, quantile
+from tft.core.errors import InputError
+from tft.evaluation.statistics import Estimate, Interval, quantile
+from tft.judge.agreement import Agreement, corrected
 
 
 class Measured(NamedTuple):

@@ -5,10 +5,10 @@ from math import fsum
 from statistics import fmean, stdev
 from typing import Any
 
-from tft.errors import InputError
+from tft.core.errors import InputError
+from tft.core.task import RESPOND
 from tft.evaluation.correction import Measured, corrected_estimate
-from tft.evaluation.uncertainty import compare, estimate, holm
-from tft.task import RESPOND
+from tft.evaluation.statistics import compare, estimate, holm
 
 Rows = Sequence[Mapping[str, Any]]
 """Of `tables.SCORES`."""

@@ -7,24 +7,25 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tft.conversation import canonical_json
-from tft.engine import fingerprint, vllm_version
-from tft.errors import InputError
+from tft.core.config import environment
+from tft.core.conversation import canonical_json
+from tft.core.errors import InputError
 from tft.llm.chat import Reply, Request
-from tft.params import LlmModel, environment
+from tft.llm.config import ModelConfig
+from tft.llm.engine import fingerprint, vllm_version
 
 VERSION = 1  # to be raised when the same request would be sent or read differently
 OPENAI = "https://api.openai.com/v1"
 
 
-def address(model: LlmModel) -> str | None:
+def address(model: ModelConfig) -> str | None:
     """Where a model is asked; None: in this process. OPENAI_BASE_URL as for OpenAI's own client."""
     if model.backend == "vllm":
         return None
     return (model.base_url or environment("OPENAI_BASE_URL", OPENAI)).rstrip("/")
 
 
-def answerer(model: LlmModel) -> str | list[str]:
+def answerer(model: ModelConfig) -> str | list[str]:
     """Who answers: an endpoint's name for it, or, in this process, weights and vLLM's version.
 
     Raises:
@@ -35,7 +36,7 @@ def answerer(model: LlmModel) -> str | list[str]:
     return model.model
 
 
-def cache_key(request: Request, model: LlmModel) -> str:
+def cache_key(request: Request, model: ModelConfig) -> str:
     """sha256 over everything that can change the answer, and nothing else: no name, no key.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 
-from tft.conversation import canonical_json
+from tft.core.conversation import canonical_json
 
 
 @dataclass(frozen=True)

@@ -9,26 +9,30 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from tft.errors import InputError
+from tft.core.config import cache_folder
+from tft.core.errors import InputError
 from tft.llm import vllm_batch
 from tft.llm.cache import Cache, cache_key
 from tft.llm.chat import OVER_BUDGET, Outcome, Refusal, Reply, Request, Settle
+from tft.llm.config import LlmConfig
 from tft.llm.ledger import Ledger
-from tft.params import Llm
 
 # Refusals of a model without a single answer between: the set-up is wrong, not the requests.
 HOPELESS = 20
 
 
-def connect(llm: Llm, folder: Path) -> "Connection":
-    """A `Chat` with the models of params.yaml, answers kept in `folder` (TFT_CACHE/llm)."""
-    return Connection(llm, folder)
+def connect(llm: LlmConfig, folder: Path | None = None) -> "Connection":
+    """A `Chat` with the models of params.yaml, answers kept in `folder` (default: TFT_CACHE/llm).
+
+    A stage has one for all its roles, so that the budget bounds what they spend together.
+    """
+    return Connection(llm, folder or cache_folder("llm"))
 
 
 class Connection:
     """A `Chat`, and the ledger of what was asked through it, within the one budget."""
 
-    def __init__(self, llm: Llm, folder: Path) -> None:
+    def __init__(self, llm: LlmConfig, folder: Path) -> None:
         """Nothing is opened, sent or loaded before the first request needs it."""
         self._llm = llm
         self._folder = folder
@@ -84,6 +88,10 @@ class Connection:
             f"{self._ledger.paid:.4f} of it now"
         )
         return [outcomes[key] for key in keys]
+
+    def model_of(self, name: str) -> str:
+        """How the endpoint calls the model of that name in params.llm.models."""
+        return self._llm.models[name].model
 
     def metrics(self) -> dict[str, Any]:
         """The ledger so far: equal bytes when everything is asked again."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tft.llm.chat import Outcome, Refusal, Request
-from tft.params import Llm
+from tft.llm.config import LlmConfig
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Ledger:
     nobody is told, so it is in neither.
     """
 
-    def __init__(self, llm: Llm) -> None:
+    def __init__(self, llm: LlmConfig) -> None:
         """An empty ledger at the prices of params.yaml."""
         self._llm = llm
         self._rows: dict[tuple[str, str], _Row] = defaultdict(_Row)

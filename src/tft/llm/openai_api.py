@@ -18,11 +18,11 @@ import openai
 from aiolimiter import AsyncLimiter
 from pydantic import BaseModel, Field, ValidationError
 
-from tft.errors import InputError
+from tft.core.errors import InputError
 from tft.llm.cache import OPENAI, address
 from tft.llm.chat import OVER_BUDGET, Outcome, Refusal, Reply, Request, Settle, flaw
+from tft.llm.config import LlmConfig
 from tft.llm.ledger import Ledger, prompt_bound
-from tft.params import Llm
 
 
 class _Message(BaseModel):
@@ -48,7 +48,7 @@ class _Completion(BaseModel):
 
 
 def ask_openai(
-    requests: Mapping[str, Mapping[str, Request]], llm: Llm, ledger: Ledger, settle: Settle
+    requests: Mapping[str, Mapping[str, Request]], llm: LlmConfig, ledger: Ledger, settle: Settle
 ) -> None:
     """Ask requests (by model's name, then key) and settle each as soon as its outcome is known.
 
@@ -95,7 +95,7 @@ async def _ask_all(
 class _Endpoint:
     """One model of params.yaml at its address."""
 
-    def __init__(self, name: str, llm: Llm, ledger: Ledger) -> None:
+    def __init__(self, name: str, llm: LlmConfig, ledger: Ledger) -> None:
         self.name, self.llm, self.ledger = name, llm, ledger
         self.model = llm.models[name]
         self.address = str(address(self.model))

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tft.conversation import Conversation, Message, ToolCall
+from tft.core.conversation import Conversation, Message, ToolCall
+from tft.core.task import Task
 from tft.llm.chat import Outcome, Refusal, Request, flaw
-from tft.task import Task
 
 DATA = (
     "Tags such as <tools> and </tools> enclose data, one JSON object a line. Inside, every < is "

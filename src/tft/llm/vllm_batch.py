@@ -4,14 +4,14 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from tft.engine import vllm_engine, vllm_version
 from tft.llm.chat import Refusal, Reply, Request, Settle, flaw
-from tft.params import LlmModel
+from tft.llm.config import ModelConfig
+from tft.llm.engine import vllm_engine, vllm_version
 
 TEMPLATE_OPTIONS = "chat_template_kwargs"  # the name vLLM's server has for them too
 
 
-def engine_of(model: LlmModel) -> Any:
+def engine_of(model: ModelConfig) -> Any:
     """The engine that answers as this model, `options` of the model passed on to it.
 
     Raises:
@@ -30,7 +30,7 @@ def engine_of(model: LlmModel) -> Any:
 
 
 def ask_vllm(
-    requests: Mapping[str, Request], engine: Any, model: LlmModel, attempts: int, settle: Settle
+    requests: Mapping[str, Request], engine: Any, model: ModelConfig, attempts: int, settle: Settle
 ) -> None:
     """Ask requests (by key), `requests_at_once` in a batch: a kill loses no more than one batch."""
     waiting = iter(requests.items())
@@ -59,7 +59,7 @@ def ask_vllm(
 
 
 def _generate(
-    batch: Mapping[str, Request], engine: Any, model: LlmModel, attempt: int, settle: Settle
+    batch: Mapping[str, Request], engine: Any, model: ModelConfig, attempt: int, settle: Settle
 ) -> list[tuple[str, Any]]:
     """(key, vLLM's output); a request that vLLM rejects (too long, say) is settled at once."""
     from vllm import SamplingParams  # noqa: PLC0415

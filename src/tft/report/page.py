@@ -3,26 +3,22 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import altair as alt
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from tft.core.task import RESPOND
 from tft.report import charts, links
 from tft.report.links import LinkedSheet, Query
+from tft.report.run import STEPS, Curation, Run
 from tft.report.table import (
     LABELS,
     MEASURES,
-    TEACHER,
     UNDER_OTHER_NAMES,
-    Cells,
-    Comparison,
-    Contamination,
-    Robustness,
     Sheet,
-    Sweep,
     about_baselines,
     about_contamination,
     about_correction,
@@ -32,7 +28,6 @@ from tft.report.table import (
     about_robustness,
     about_seeds,
     both,
-    cell_places,
     cells_sheet,
     comparison_sheet,
     contamination_sheet,
@@ -40,45 +35,11 @@ from tft.report.table import (
     robustness_sheets,
     title,
 )
-from tft.task import RESPOND
 
 HERE = Path(__file__).parent
 
 VEGA_LITE = alt.SCHEMA_VERSION.rpartition(".")[0]  # v6.4 of v6.4.1, as vl_convert names it
 EXPORT = "window.vegaEmbed = vegaEmbed;"
-STEPS = ("filter", "relabel", "synthesize", "audit")
-
-Curation = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""{step: {scenario: metrics}}."""
-
-
-class Run(NamedTuple):
-    """What the stages before say: metrics by cell or by scenario, and the turns to browse.
-
-    `labelled_by` is who says what is right, `losses` the rows of the loss curves by cell, `others`
-    metrics of stages for all scenarios that may have asked language models, `times` what
-    `timing.read_times` returns, `sweep` what there is of this corpus and student, `turns` what
-    `turns.browser` returns. Of a cell with students from several `seeds`, the first's are the
-    turns, the loss and the breakdown.
-    """
-
-    corpus: str
-    student: str
-    scenarios: Sequence[str]
-    pipelines: Sequence[str]
-    seeds: Sequence[int]
-    labelled_by: str
-    cells: Cells
-    comparison: Comparison
-    breakdown: Cells
-    losses: Mapping[str, Sequence[Mapping[str, Any]]]
-    curation: Curation
-    contamination: Contamination
-    others: Sequence[Mapping[str, Any]]
-    times: Mapping[str, Mapping[str, Any]]
-    robustness: Robustness
-    sweep: Sweep
-    turns: Mapping[str, Any]
 
 
 def render_page(run: Run) -> str:
@@ -96,25 +57,25 @@ def render_page(run: Run) -> str:
     )
     # `tojson` writes every "<" as \u003c, so that no text can end the script that holds it.
     jinja.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
-    places = cell_places(run.scenarios, run.pipelines, TEACHER in run.cells)
+    layout, places = run.layout, run.layout.places
     of_scenarios = [metrics for step in run.curation.values() for metrics in step.values()]
     return jinja.get_template("page.html").render(
-        title=title(run.cells, run.corpus, run.student),
+        title=title(run.cells, run.layout.corpus, run.layout.student),
         about=[
-            " ".join([about_intervals(run.scenarios), *about_seeds(run.cells)]),
+            " ".join([about_intervals(run.layout.scenarios), *about_seeds(run.cells)]),
             *about_labels(run.labelled_by),
         ],
         about_correction=about_correction(run.cells),
-        about_p=about_p(len(run.scenarios), run.cells),
+        about_p=about_p(len(run.layout.scenarios), run.cells),
         about_baselines=about_baselines(run.cells),
         comparison=(
-            links.of_comparison(comparison_sheet(run.comparison, run.scenarios), run.scenarios)
-            if both(run.pipelines)
+            links.of_comparison(comparison_sheet(run.comparison, run.layout.scenarios), run.layout.scenarios)
+            if both(run.layout.pipelines)
             else None
         ),
-        cells=links.of_cells(cells_sheet(run.cells, run.scenarios, run.pipelines), places.values()),
+        cells=links.of_cells(cells_sheet(run.cells, run.layout.scenarios, run.layout.pipelines), places.values()),
         tools=_linked_tools(run, places),
-        seeds=run.seeds,
+        seeds=run.layout.seeds,
         robustness=_linked_robustness(run, places),
         about_robustness=run.robustness and about_robustness(run.robustness),
         under_other_names=UNDER_OTHER_NAMES,
@@ -128,13 +89,13 @@ def render_page(run: Run) -> str:
             for name in ("turn", "length")
         },
         charts={name: chart.to_dict() for name, chart in _charts(run, places).items()},
-        curation=_curation_sheet(run.curation, run.scenarios),
-        reasons=_reasons(run.curation, run.scenarios),
+        curation=_curation_sheet(run.curation, run.layout.scenarios),
+        reasons=_reasons(run.curation, run.layout.scenarios),
         about_contamination=about_contamination(run.contamination),
         contamination=links.of_contamination(
-            contamination_sheet(run.contamination, run.scenarios), run.contamination
+            contamination_sheet(run.contamination, run.layout.scenarios), run.contamination
         ),
-        pairs=links.closest_pairs(run.contamination, run.scenarios),
+        pairs=links.closest_pairs(run.contamination, run.layout.scenarios),
         costs=list(_costs([*of_scenarios, *run.others])),
         times=_time_sheet(run.times),
         data={
@@ -159,7 +120,9 @@ def _linked_robustness(run: Run, places: Mapping[str, dict[str, str]]) -> list[S
     """What was answered under the original names are the page's turns."""
     if not run.robustness:
         return []
-    *comparison, cells = robustness_sheets(run.robustness, run.scenarios, run.pipelines)
+    *comparison, cells = robustness_sheets(
+        run.robustness, run.layout.scenarios, run.layout.pipelines
+    )
     asked = [place for cell, place in places.items() if cell in run.robustness["cells"]]
     return [*comparison, links.of_cells(cells, asked)]
 
@@ -178,7 +141,7 @@ def _linked_tools(run: Run, places: Mapping[str, dict[str, str]]) -> LinkedSheet
     ]
     rows = []
     for cell, place in places.items():
-        scores = of_student(run.cells[cell], f"{cell}-{run.seeds[0]}")["tools"]
+        scores = of_student(run.cells[cell], f"{cell}-{run.layout.seeds[0]}")["tools"]
         row: list[tuple[str, Query]] = [(text, None) for text in place.values()]
         for tool, score, _ in columns:
             # None of a tool's turns may have a verdict.
@@ -190,7 +153,7 @@ def _linked_tools(run: Run, places: Mapping[str, dict[str, str]]) -> LinkedSheet
 
 def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
     """By the names of their places in the page."""
-    names = [*run.pipelines, *LABELS.values()]
+    names = [*run.layout.pipelines, *LABELS.values()]
 
     def of_cells(rows: Callable[[Mapping[str, Any]], charts.Rows]) -> charts.Rows:
         return charts.cell_rows(places, {cell: rows(run.breakdown[cell]) for cell in places})
@@ -209,7 +172,7 @@ def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
         "by-length": charts.curve(by_length, names, "assistant turns of a conversation"),
         "loss": charts.loss(charts.cell_rows(places, run.losses), names),
     }
-    if both(run.pipelines):
+    if both(run.layout.pipelines):
         rows = charts.delta_rows(run.comparison)
         drawn["delta"] = charts.delta(links.with_queries(rows, links.of_delta))
     if run.times:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from tft.errors import InputError
+from tft.core.errors import InputError
 
 BASELINES = {
     "always_respond": "(always respond)",
@@ -105,19 +105,6 @@ def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> dict[str,
     if missing := [name for name in holds if name not in content]:
         raise InputError(f"{path}: lacks scenario {missing[0]!r}; `dvc repro {stage}` adds it")
     return content
-
-
-def read_contamination(pipelines: Sequence[str], scenarios: Sequence[str]) -> Contamination:
-    """metrics/contamination/PIPELINE.json of every pipeline.
-
-    Raises:
-        InputError: one is not there, or lacks a scenario.
-    """
-    folder = Path("metrics/contamination")
-    return {
-        name: read_metrics(folder / f"{name}.json", "contamination", holds=scenarios)
-        for name in pipelines
-    }
 
 
 def sweep_of(sweep: Sweep, corpus: str, student: str) -> Sweep:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rapidfuzz import fuzz, process
 
-from tft.conversation import Conversation, Message, ParseError, ToolCall, Turn
+from tft.core.conversation import Conversation, Message, ParseError, ToolCall, Turn
 
 KEEP = 3  # training turns shown for each prediction
 CUT = 200  # characters of a message that are compared and shown; services answer at length

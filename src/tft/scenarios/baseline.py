@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from tft.conversation import Conversation
-from tft.params import Baseline
+from tft.core.conversation import Conversation
 from tft.scenarios.common import of_source, record
+from tft.scenarios.config import Baseline
 
 
 def build(pool: Sequence[Conversation], params: Baseline, seed: int) -> list[Conversation]:

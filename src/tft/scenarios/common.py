@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tft.conversation import Conversation, ToolCall
-from tft.errors import InputError
+from tft.core.conversation import Conversation, ToolCall
+from tft.core.errors import InputError
 
 
 def rng(seed: int, *names: object) -> random.Random:

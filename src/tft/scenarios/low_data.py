@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from tft.conversation import Conversation
-from tft.params import LowData
+from tft.core.conversation import Conversation
 from tft.scenarios.common import choose, of_source, record
+from tft.scenarios.config import LowData
 
 
 def build(pool: Sequence[Conversation], params: LowData, seed: int) -> list[Conversation]:

@@ -8,11 +8,11 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tft.conversation import Conversation, ToolCall
-from tft.errors import InputError
-from tft.params import NoisyLabels
+from tft.core.conversation import Conversation, ToolCall
+from tft.core.errors import InputError
+from tft.core.task import RESPOND
 from tft.scenarios.common import Change, choose, of_source, record, rng
-from tft.task import RESPOND
+from tft.scenarios.config import NoisyLabels
 
 
 class Donors(NamedTuple):

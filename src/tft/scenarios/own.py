@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tft.conversation import Conversation
+from tft.core.conversation import Conversation
 from tft.scenarios.common import record
 
 

@@ -5,10 +5,10 @@ The agent is shown, and tested with, today's names; what tools returned keeps it
 
 from collections.abc import Mapping, Sequence
 
-from tft.conversation import Conversation, ToolCall
-from tft.errors import InputError
-from tft.params import SchemaDrift
+from tft.core.conversation import Conversation, ToolCall
+from tft.core.errors import InputError
 from tft.scenarios.common import Change, choose, of_source, record, rng
+from tft.scenarios.config import SchemaDrift
 
 
 def build(pool: Sequence[Conversation], params: SchemaDrift, seed: int) -> list[Conversation]:

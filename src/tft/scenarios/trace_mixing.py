@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tft.conversation import Conversation, ToolCall
-from tft.params import TraceMixing
+from tft.core.conversation import Conversation, ToolCall
 from tft.scenarios.common import Change, choose, of_source, record, rng
+from tft.scenarios.config import TraceMixing
 
 
 def build(pool: Sequence[Conversation], params: TraceMixing, seed: int) -> list[Conversation]:

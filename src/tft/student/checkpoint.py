@@ -13,7 +13,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from tft.errors import InputError
+from tft.core.errors import InputError
 from tft.student.attention import SEGMENTS
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
-from tft.conversation import Conversation, render_call
-from tft.errors import InputError
+from tft.core.conversation import Conversation, render_call
+from tft.core.errors import InputError
+from tft.core.task import Task
 from tft.student.template import END_OF_TURN, render
-from tft.task import Task
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from tft.errors import InputError
-from tft.params import Teacher
+from tft.core.errors import InputError
+from tft.predict.config import TeacherConfig
 
 TAUGHT = "tft"
 """The pipeline whose conversations a teacher wrote; the others' are logged."""
 
 
-def check_teacher(path: Path, settings: Teacher, pipeline: str) -> None:
+def check_teacher(path: Path, settings: TeacherConfig, pipeline: str) -> None:
     """Let a student be trained on a pipeline, or refuse to.
 
     Args:

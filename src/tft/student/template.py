@@ -5,9 +5,9 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from tft.conversation import Message, to_openai
-from tft.errors import InputError
-from tft.task import Task
+from tft.core.conversation import Message, to_openai
+from tft.core.errors import InputError
+from tft.core.task import Task
 
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 END_OF_TURN = "<|im_end|>"

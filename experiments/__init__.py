@@ -1,0 +1,1 @@
+"""Experiments beside the pipeline, each with its own dvc.yaml."""

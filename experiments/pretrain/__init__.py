@@ -1,0 +1,1 @@
+"""How the tiny base student is made."""

@@ -1,0 +1,1 @@
+"""The same students shown the same tools under other names."""

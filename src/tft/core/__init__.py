@@ -1,0 +1,1 @@
+"""The ground: records, tables, errors, what every stage shares."""

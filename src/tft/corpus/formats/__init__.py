@@ -1,1 +1,0 @@
-"""How others log an agent's dialogues: one file a format, each to the same events."""

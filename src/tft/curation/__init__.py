@@ -1,1 +1,0 @@
-"""What TFT does with traces, by language models: score, relabel, generate, validate."""

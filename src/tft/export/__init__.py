@@ -1,0 +1,1 @@
+"""What a user takes away: weights with a model card, and data sets."""

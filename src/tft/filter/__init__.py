@@ -1,0 +1,1 @@
+"""Which traces fit the task and are coherent."""

@@ -1,0 +1,1 @@
+"""Verdicts, good or bad, on predicted turns."""

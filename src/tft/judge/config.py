@@ -1,0 +1,17 @@
+"""Params of the stage `judge`."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+from tft.core.config import Count, Names, Section
+
+
+class JudgeConfig(Section):
+    """Who gives verdicts, and the day that a benchmark takes place (see `Params.today`)."""
+
+    role: Literal["rules", "llm"]
+    models: Names
+    max_tokens: Count
+    today: date | None

@@ -1,0 +1,52 @@
+"""Verdicts as tables and as counts."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tft.core.conversation import Conversation, Turn, Verdict
+from tft.core.errors import InputError
+from tft.core.tables import VERDICTS, read_rows, read_turns
+
+
+def verdict_rows(
+    turns: Sequence[Turn], verdicts: Sequence[Verdict], judged_by: str
+) -> list[dict[str, Any]]:
+    """Rows of `tables.VERDICTS`; turns and verdicts are aligned by position."""
+    return [
+        {
+            "conversation": turn.conversation,
+            "turn": turn.index,
+            "judge": judged_by,
+            "good": verdict.good,
+            "reason": verdict.reason,
+            "evidence": verdict.evidence,
+        }
+        for turn, verdict in zip(turns, verdicts, strict=True)
+    ]
+
+
+def read_judged(
+    predictions: Path, verdicts: Path, tests: Sequence[Conversation]
+) -> list[tuple[Turn, dict[str, Any]]]:
+    """Every predicted turn with its row of `tables.VERDICTS`, in the order of the tests' turns.
+
+    Raises:
+        InputError: the two files do not hold the same turns; names the stage that mends it.
+    """
+    turns = read_turns(predictions, tests)
+    rows = {(row["conversation"], row["turn"]): row for row in read_rows(verdicts, VERDICTS)}
+    if rows.keys() != {(turn.conversation, turn.index) for turn in turns}:
+        raise InputError(f"{verdicts}: not the turns of {predictions}; run `dvc repro judge` again")
+    return [(turn, rows[turn.conversation, turn.index]) for turn in turns]
+
+
+def count_verdicts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """How many turns, how many without a verdict, and the bad ones by the label of their reason."""
+    bad = Counter(one.reason.split(":")[0] for one in verdicts if one.good is False)
+    return {
+        "turns": len(verdicts),
+        "no_verdict": sum(verdict.good is None for verdict in verdicts),
+        "bad": dict(sorted(bad.items())),
+    }

@@ -1,0 +1,1 @@
+"""Who answers the held-out turns: students, policies, the teacher."""

@@ -1,0 +1,28 @@
+"""Who, if anybody, answers the held-out turns as the students' teacher."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from tft.core.conversation import Conversation
+from tft.core.task import Task
+from tft.llm.chat import Chat
+from tft.predict.config import TeacherConfig
+from tft.predict.teacher import answer_turns
+
+AnswerTurns = Callable[[Sequence[Conversation], Task], list[dict[str, Any]]]
+
+
+def choose_teacher(config: TeacherConfig, chat: Chat, stage: str) -> AnswerTurns | None:
+    """The teacher that answers turns itself, if there is one; `stage` names the requests."""
+    match config.role:
+        case "none":
+            return None
+        case "llm":
+            return partial(
+                answer_turns,
+                chat=chat,
+                model=config.model,
+                max_tokens=config.max_tokens,
+                stage=stage,
+            )

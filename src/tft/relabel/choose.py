@@ -1,0 +1,31 @@
+"""Who plays the relabeling committee."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from tft.core.conversation import Conversation
+from tft.core.records import Relabelled
+from tft.core.task import Task
+from tft.llm.chat import Chat
+from tft.relabel import llm
+from tft.relabel.config import RelabelConfig
+from tft.standins import relabel as rules
+
+RelabelTraces = Callable[[Sequence[Conversation], Task], list[Relabelled]]
+
+
+def choose(config: RelabelConfig, chat: Chat, stage: str) -> RelabelTraces:
+    """Who relabels traces; `stage` names the requests in ledger and progress."""
+    match config.role:
+        case "rules":
+            return rules.relabel
+        case "llm":
+            return partial(
+                llm.relabel,
+                chat=chat,
+                committee=config.committee,
+                arbiter=config.arbiter,
+                temperature=config.temperature,
+                max_tokens=config.max_tokens,
+                stage=stage,
+            )

@@ -1,0 +1,17 @@
+"""Params of the stage `relabel`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tft.core.config import Count, Names, Section, Temperature
+
+
+class RelabelConfig(Section):
+    """Who labels traces anew: the committee, and the arbiter where its members disagree."""
+
+    role: Literal["rules", "llm"]
+    committee: Names
+    arbiter: str
+    temperature: Temperature
+    max_tokens: Count

@@ -1,0 +1,66 @@
+"""Labels for held-out traces that nobody labeled: the same filter and the same committee."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from tft.core.conversation import Conversation
+from tft.core.records import (
+    Relabelled,
+    Relevance,
+    decision_rows,
+    kept_by,
+    relabelled_traces,
+    relevance_rows,
+)
+from tft.core.task import Task
+
+
+class Labeled(NamedTuple):
+    """The test conversations, what filter and committee said of each, and counts.
+
+    Attributes:
+        conversations: to test on.
+        scores: rows of `tables.RELEVANCE`, one a held-out conversation.
+        decisions: rows of `tables.DECISIONS`, one a turn that the filter kept.
+        summary: who labeled them, and how many were rejected.
+    """
+
+    conversations: Sequence[Conversation]
+    scores: list[dict[str, Any]]
+    decisions: list[dict[str, Any]]
+    summary: dict[str, Any]
+
+
+def as_given(held_out: Sequence[Conversation]) -> Labeled:
+    """The held-out conversations of a test set, whose calls are its labels."""
+    return Labeled(held_out, [], [], {"labelled_by": "the corpus"})
+
+
+def by_machine(
+    held_out: Sequence[Conversation],
+    task: Task,
+    score_relevance: Callable[[Sequence[Conversation], Task], list[Relevance]],
+    relabel: Callable[[Sequence[Conversation], Task], list[Relabelled]],
+    thresholds: tuple[int, int],
+    machine: str,
+) -> Labeled:
+    """Held-out traces, filtered and relabeled; `machine` names who did it."""
+    scores = score_relevance(held_out, task)
+    kept = kept_by(scores, *thresholds)
+    fitting = [trace for trace in held_out if trace.id in kept]
+    results = relabel(fitting, task)
+    test = [
+        replace(trace, provenance={**trace.provenance, "labelled_by": machine})
+        for trace in relabelled_traces(fitting, results)
+    ]
+    return Labeled(
+        test,
+        relevance_rows(scores, kept),
+        decision_rows(fitting, results),
+        {
+            "labelled_by": machine,
+            "rejected_by_filter": len(held_out) - len(fitting),
+            "rejected_by_relabel": len(fitting) - len(test),
+        },
+    )

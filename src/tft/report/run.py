@@ -1,0 +1,188 @@
+"""Everything that table and page show of a run, read from what the stages before wrote."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tft.core.errors import InputError
+from tft.core.stage import read_times
+from tft.core.tables import read_conversations
+from tft.evaluation.metrics import staged_tool_call
+from tft.judge.verdicts import read_judged
+from tft.predict.students import prediction_files
+from tft.report.table import (
+    LABELS,
+    Cells,
+    Comparison,
+    Contamination,
+    Robustness,
+    Sweep,
+    both,
+    cell_places,
+    read_metrics,
+    sweep_of,
+)
+from tft.report.turns import Answer, Cell, browser
+
+STEPS = ("filter", "relabel", "synthesize", "audit")
+SUMMARIES = {
+    "filter": "data/filtered/{}/summary.json",
+    "relabel": "data/relabeled/{}/summary.json",
+    "synthesize": "data/tft/{}/summary.json",
+}
+"""Where each step of the curation leaves its counts for a scenario."""
+
+Curation = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""{step: {scenario: counts}}."""
+
+
+class Layout(NamedTuple):
+    """What was run: the cells of the table, in the order of params."""
+
+    corpus: str
+    student: str
+    scenarios: list[str]
+    pipelines: list[str]
+    seeds: list[int]
+    teacher: bool
+
+    @property
+    def places(self) -> dict[str, dict[str, str]]:
+        """{cell: {scenario, pipeline}}, see `table.cell_places`."""
+        return cell_places(self.scenarios, self.pipelines, self.teacher)
+
+
+class Run(NamedTuple):
+    """A run as table and page show it: metrics by cell or by scenario, and the turns to browse.
+
+    Of a cell with students from several training seeds, the first one's turns, loss and breakdown
+    are shown.
+
+    Attributes:
+        layout: what was run.
+        labelled_by: who labeled the test conversations.
+        cells: metrics by cell.
+        comparison: TFT against Direct, by scenario.
+        breakdown: where each cell goes wrong.
+        losses: rows of the loss curve by cell.
+        curation: counts by step and scenario.
+        contamination: overlap with the tests, by pipeline and scenario.
+        others: metrics of stages that serve all scenarios and may have asked language models.
+        times: how long each stage took.
+        robustness: scores under other names; empty unless the experiment was run.
+        sweep: scores over the dose, of this corpus and student; empty unless the experiment was run.
+        turns: what `turns.browser` returns.
+    """
+
+    layout: Layout
+    labelled_by: str
+    cells: Cells
+    comparison: Comparison
+    breakdown: Cells
+    losses: Mapping[str, Sequence[Mapping[str, Any]]]
+    curation: Curation
+    contamination: Contamination
+    others: Sequence[Mapping[str, Any]]
+    times: Mapping[str, Mapping[str, Any]]
+    robustness: Robustness
+    sweep: Sweep
+    turns: Mapping[str, Any]
+
+
+def read_run(layout: Layout) -> Run:
+    """Read a run from data/, reports/ and experiments/.
+
+    Raises:
+        InputError: a file or a scenario is missing; names the stage that makes it.
+    """
+    places, scenarios = layout.places, layout.scenarios
+    compared = scenarios if both(layout.pipelines) else []
+    shown = {cell: cell if cell in LABELS else f"{cell}-{layout.seeds[0]}" for cell in places}
+    students = [f"{cell}-{seed}" for cell in places for seed in layout.seeds]
+    audits = _by_scenario("data/audit/{}.json", scenarios, "audit")
+    test = read_metrics(Path("data/test/summary.json"), "label_test")
+    robustness = read_metrics(Path("experiments/robustness/robustness.json"), "robustness")
+    sweep = read_metrics(Path("experiments/sweep/sweep.json"), "sweep")
+    return Run(
+        layout=layout,
+        labelled_by=test["labelled_by"],
+        cells={cell: read_scores(f"cells/{cell}.json") for cell in places},
+        comparison=read_scores("comparison.json", holds=compared),
+        breakdown={cell: read_scores(f"breakdown/{name}.json") for cell, name in shown.items()},
+        losses={
+            cell: read_loss(Path(f"reports/loss/{name}.csv"))
+            for cell, name in shown.items()
+            if cell not in LABELS
+        },
+        curation={
+            **{step: _by_scenario(path, scenarios, step) for step, path in SUMMARIES.items()},
+            "audit": {scenario: audits[scenario]["curation"] for scenario in scenarios},
+        },
+        contamination={
+            pipeline: {
+                scenario: audits[scenario]["contamination"][pipeline] for scenario in scenarios
+            }
+            for pipeline in layout.pipelines
+        },
+        others=[
+            test,
+            read_metrics(Path("data/teacher/summary.json"), "teacher"),
+            read_metrics(Path("data/verdicts/summary.json"), "judge"),
+            robustness,
+        ],
+        times=read_times([*scenarios, *layout.pipelines, *places, *students]),
+        robustness=robustness,
+        sweep=sweep_of(sweep, layout.corpus, layout.student),
+        turns=read_turn_browser(layout, shown),
+    )
+
+
+def read_scores(name: str, holds: Sequence[str] = ()) -> dict[str, Any]:
+    """A file of data/scores."""
+    return read_metrics(Path("data/scores") / name, "score", holds)
+
+
+def read_turn_browser(layout: Layout, shown: Mapping[str, str]) -> dict[str, Any]:
+    """What the page's browser of turns shows: answers, verdicts and similar training turns."""
+    tests = read_conversations(Path("data/test/conversations.parquet"))
+    predictions = {path.stem: path for path in prediction_files(Path("data"))}
+    cells = {}
+    for cell, place in layout.places.items():
+        path = predictions[shown[cell]]
+        answers = [
+            Answer(
+                turn,
+                staged_tool_call(turn.reference, turn.prediction),
+                verdict["good"],
+                verdict["reason"],
+                verdict["evidence"],
+            )
+            for turn, verdict in read_judged(path, Path("data/verdicts") / path.name, tests)
+        ]
+        if cell in LABELS:
+            cells[cell] = Cell(answers)
+        else:
+            folder = f"{place['pipeline']}/{place['scenario']}"
+            training = read_conversations(Path("data") / folder / "train.parquet")
+            cells[cell] = Cell(answers, folder, training)
+    return browser(tests, cells)
+
+
+def read_loss(path: Path) -> list[dict[str, str | float]]:
+    """Rows of a loss curve.
+
+    Raises:
+        InputError: no such file.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `dvc repro finetune` makes it")
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {"step": float(row["step"]), "split": row["split"], "loss": float(row["loss"])}
+            for row in csv.DictReader(file)
+        ]
+
+
+def _by_scenario(path: str, scenarios: Sequence[str], stage: str) -> dict[str, dict[str, Any]]:
+    return {scenario: read_metrics(Path(path.format(scenario)), stage) for scenario in scenarios}

@@ -1,0 +1,1 @@
+"""What the stand-ins read out of traces: values, votes, phrases, speech."""

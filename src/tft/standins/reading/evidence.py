@@ -1,0 +1,309 @@
+"""What traces tell about their calls, read against the tools a task declares.
+
+Nothing here knows a domain: tools, parameters and enumerated values come from the task's schemas,
+values and how often they go together from the traces themselves.
+"""
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from difflib import SequenceMatcher
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from tft.core.conversation import Conversation, Tool, ToolCall, result_of
+from tft.core.task import RESPOND, Task
+from tft.standins.reading.facts import blank, find_dates, find_numbers, find_times, similar, words
+
+ALIKE = 0.75  # of two parameter names' letters, to count as one misspelling the other
+CLOCK, DATE = re.compile(r"\d\d:\d\d"), re.compile(r"\d{4}-\d\d-\d\d")
+OVERLAP = 0.5  # of one parameter's values found among another's, to count as the same
+
+
+def followed_by(conversation: Conversation, index: int) -> list[dict[str, Any]] | None:
+    """The result that comes right after a message, or None."""
+    after = conversation.messages[index + 1 : index + 2]
+    return result_of(after[0]) if after else None
+
+
+def parameters(tool: Tool) -> dict[str, dict[str, Any]]:
+    """The JSON Schemas of a tool's parameters, by name."""
+    properties: dict[str, dict[str, Any]] = tool.parameters.get("properties", {})
+    return properties
+
+
+def required(tool: Tool) -> set[str]:
+    """The parameters that a call may not leave out."""
+    return set(tool.parameters.get("required", []))
+
+
+def services(task: Task) -> list[Tool]:
+    """All tools but the one that talks."""
+    return [tool for tool in task.tools if tool.name != RESPOND]
+
+
+class Heard(NamedTuple):
+    """What a piece of text mentions, comparable: words, times, dates, numbers of nothing else."""
+
+    words: str
+    times: list[frozenset[int]]
+    dates: set[str]
+    numbers: set[float]
+
+    def mentions(self, value: str) -> bool:
+        """Whether a value is spoken of, in any of the ways that people say it."""
+        if CLOCK.fullmatch(value):
+            return any(minutes(value) in meanings for meanings in self.times)
+        if DATE.fullmatch(value):
+            return value in self.dates
+        if value.isdecimal():
+            return float(value) in self.numbers
+        return bool(spelt := " ".join(words(value))) and f" {spelt} " in self.words
+
+
+@lru_cache(maxsize=100_000)
+def hear(text: str, today: date) -> Heard:
+    """Read a text as spoken on a day."""
+    times = find_times(text)
+    rest = blank(text, times)
+    dates = find_dates(rest, today)
+    return Heard(
+        f" {' '.join(words(text))} ",
+        [
+            frozenset(found for found in mention.meanings if isinstance(found, int))
+            for mention in times
+        ],
+        {str(day) for mention in dates for day in mention.meanings},
+        find_numbers(blank(rest, dates)),
+    )
+
+
+def minutes(clock: str) -> int:
+    """HH:MM as minutes since midnight."""
+    hour, minute = clock.split(":")
+    return 60 * int(hour) + int(minute)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Statistics over all traces of a scenario.
+
+    Attributes:
+        task: with the declared tools.
+        today: the day on which "tomorrow" is said: the earliest date in the traces.
+        frequency: share of the results with a given field (under its declared name).
+        usual: share of a tool's calls that give a parameter.
+        values: every value that schemas and results hold of a parameter.
+        aliases: declared parameter of each other name that calls and results use.
+    """
+
+    task: Task
+    today: date
+    frequency: dict[str, float]
+    usual: dict[tuple[str, str], float]
+    values: dict[str, set[str]]
+    aliases: dict[str, str]
+    _memory: dict[tuple[str, str], str | None] = field(default_factory=dict, repr=False)
+
+    def declared(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The same values under declared names; what no name stands for is left out."""
+        renamed = {self.aliases.get(name): value for name, value in values.items()}
+        return {name: value for name, value in renamed.items() if name is not None}
+
+    def renamed(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The same values under declared names; what no name stands for keeps its own."""
+        return {self.aliases.get(name, name): value for name, value in values.items()}
+
+    def tool_of_result(self, items: Sequence[dict[str, Any]]) -> Tool | None:
+        """The tool whose result this is: the one whose parameters, rare ones above all, it echoes.
+
+        A booking's result echoes the booking's time, which a search's never has; that it also
+        holds what a search is made by says little, because every result does.
+        """
+        fields = set(self.declared(items[0])) if items else set()
+        weights = {
+            tool.name: sum(
+                -math.log(self.frequency[name]) for name in fields & set(parameters(tool))
+            )
+            for tool in services(self.task)
+            if required(tool) <= fields
+        }
+        return self._only_best(weights)
+
+    def tool_of_arguments(self, arguments: Iterable[str]) -> Tool | None:
+        """The tool that the names of some (declared) arguments fit best."""
+        names = set(arguments)
+        return self._only_best(
+            {
+                tool.name: len(names & set(parameters(tool))) - len(required(tool) - names)
+                for tool in services(self.task)
+                if names & set(parameters(tool))
+            }
+        )
+
+    def is_clock(self, name: str) -> bool:
+        """Whether all known values of a parameter are times of day."""
+        known = self.values.get(name, set())
+        return bool(known) and all(CLOCK.fullmatch(value) for value in known)
+
+    def spoken_of(self, name: str, value: object, one: Conversation, index: int) -> bool:
+        """Whether a value was mentioned anywhere before a message."""
+        return any(hear(text, self.today).mentions(str(value)) for text in spoken(one, index))
+
+    def asked_for(self, name: str, value: object, one: Conversation, index: int) -> bool:
+        """Whether the user spoke of a parameter: of its value, or, of a yes or no, of its name."""
+        wanted = [str(value)]
+        if is_flag({str(value)}):
+            wanted = [word for word in words(name.replace("_", " ")) if len(word) > 4]
+        texts = [
+            message.content
+            for message in one.messages[:index]
+            if message.content is not None and result_of(message) is None
+        ]
+        return any(hear(text, self.today).mentions(word) for text in texts for word in wanted)
+
+    def spoken_last(self, name: str, one: Conversation, index: int) -> str | None:
+        """The value of a parameter that was mentioned last before a message."""
+        for text in spoken(one, index):
+            value = self._mentioned(name, text)
+            if value is not None:
+                return value
+        return None
+
+    def _mentioned(self, name: str, text: str) -> str | None:
+        """The value of a parameter that a text mentions: the last time, else the longest."""
+        key = name, text
+        if key not in self._memory:
+            heard, known = hear(text, self.today), self.values.get(name, set())
+            if is_flag(known):
+                self._memory[key] = None  # nobody says "True"
+            elif self.is_clock(name):
+                meant = sorted(
+                    f"{t // 60:02}:{t % 60:02}" for times in heard.times[-1:] for t in times
+                )
+                usual = [time for time in meant if time in known]
+                self._memory[key] = next(iter([*usual, *meant]), None)
+            else:
+                mentioned = [value for value in sorted(known) if heard.mentions(value)]
+                self._memory[key] = max(mentioned, key=len, default=None)
+        return self._memory[key]
+
+    def _only_best(self, scores: dict[str, float]) -> Tool | None:
+        best = sorted(scores, key=lambda name: -scores[name])
+        if not best or (len(best) > 1 and scores[best[0]] == scores[best[1]]):
+            return None
+        return self.task.tool(best[0])
+
+
+def collect(conversations: Sequence[Conversation], task: Task) -> Evidence:
+    """Read all traces once."""
+    results = [
+        (call, items)
+        for one in conversations
+        for index, call in one.turns()
+        if (items := followed_by(one, index))
+    ]
+    aliases = _aliases(task, results)
+    evidence = Evidence(task, _today(conversations), {}, {}, enumerated(task), aliases)
+    fields: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+    given: Counter[tuple[str, str]] = Counter()
+    for call, items in results:
+        fields.update(evidence.declared(items[0]).keys())
+        for item in items:
+            for name, value in evidence.declared(item).items():
+                evidence.values[name].add(str(value))
+        arguments = evidence.declared(call.arguments)
+        tool = evidence.tool_of_arguments(arguments)
+        if tool and required(tool) <= set(arguments):
+            calls[tool.name] += 1
+            given.update((tool.name, name) for name in arguments)
+    evidence.frequency.update({name: count / len(results) for name, count in fields.items()})
+    evidence.usual.update(
+        {(tool, name): count / calls[tool] for (tool, name), count in given.items()}
+    )
+    return evidence
+
+
+def enumerated(task: Task) -> defaultdict[str, set[str]]:
+    """The values that the schemas of services list, by parameter."""
+    values: defaultdict[str, set[str]] = defaultdict(set)
+    for tool in services(task):
+        for name, schema in parameters(tool).items():
+            values[name].update(map(str, schema.get("enum", [])))
+    return values
+
+
+def _today(conversations: Sequence[Conversation]) -> date:
+    found = [
+        value
+        for one in conversations
+        for message in one.messages
+        for item in (result_of(message) or [])
+        for value in item.values()
+        if isinstance(value, str) and DATE.fullmatch(value)
+    ]
+    # Without any date, relative words still compare with each other on an arbitrary day.
+    return date.fromisoformat(min(found, default="2000-01-03"))
+
+
+def _aliases(
+    task: Task, results: Sequence[tuple[ToolCall, list[dict[str, Any]]]]
+) -> dict[str, str]:
+    """Declared parameter by the name that traces use, declared names included.
+
+    In the order of what it proves: a call's value comes back in the result under a declared name;
+    most values of the unknown name are values of the declared one; the names are spelt alike.
+    """
+    known = {name for tool in services(task) for name in parameters(tool)}
+    values = enumerated(task)
+    echoes: dict[str, Counter[str]] = defaultdict(Counter)
+    for call, items in results:
+        for name, value in call.arguments.items():
+            values[name].add(str(value))
+            echoes[name].update(
+                field
+                for field in known
+                if all(field in item and similar(str(item[field]), str(value)) for item in items)
+            )
+        for item in items:
+            for name, value in item.items():
+                values[name].add(str(value))
+    aliases = {name: name for name in known}
+    for name in sorted(values.keys() - known):
+        overlap = {
+            other: len(values[name] & values[other]) / len(values[name])
+            for other in known
+            if not is_flag(values[other])
+        }
+        spelling = {other: SequenceMatcher(None, name, other).ratio() for other in known}
+        if echoes[name]:
+            aliases[name] = max(
+                sorted(echoes[name]), key=lambda other: (echoes[name][other], spelling[other])
+            )
+        elif (
+            (best := max(sorted(overlap), key=lambda other: overlap[other], default=""))
+            and (overlap[best] >= OVERLAP)
+        ) or spelling[best := max(sorted(spelling), key=lambda other: spelling[other])] >= ALIKE:
+            aliases[name] = best
+    return aliases
+
+
+def is_flag(values: set[str]) -> bool:
+    """Whether the values are yes and no, which proves nothing about what they are of."""
+    return {value.lower() for value in values} <= {"true", "false"}
+
+
+def spoken(conversation: Conversation, index: int) -> Iterator[str]:
+    """Everything said before a message, the latest first; results of tools are not speech."""
+    for message in reversed(conversation.messages[:index]):
+        if message.tool_call is None:
+            if result_of(message) is None:
+                yield str(message.content)
+        else:
+            texts = [v for v in message.tool_call.arguments.values() if isinstance(v, str)]
+            if len(texts) == len(message.tool_call.arguments) == 1:
+                yield texts[0]

@@ -1,0 +1,1 @@
+"""The synthesizer without a language model."""

@@ -1,0 +1,1 @@
+"""New conversations from relabeled ones: plans, prompts, validation."""

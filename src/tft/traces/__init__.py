@@ -1,0 +1,1 @@
+"""A user's own logs, in whatever form, as conversations."""

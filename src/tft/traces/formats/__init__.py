@@ -1,0 +1,1 @@
+"""The forms of logs that are read, a file each."""

@@ -1,0 +1,62 @@
+"""Which formats there are, and how a line shows which it is of."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tft.traces.formats import anthropic_messages, langfuse, openai_chat, otel, published
+from tft.traces.formats.events import Logged
+from tft.traces.formats.unread import Read
+
+Record = Mapping[str, Any]
+
+BY_LINE: dict[str, Callable[[Record], Logged]] = {
+    "openai": openai_chat.parse,
+    "anthropic": anthropic_messages.parse,
+    "published": published.parse,
+}
+"""Formats with one dialogue a line."""
+
+
+class Spread(NamedTuple):
+    """A format that spreads a dialogue over lines.
+
+    Attributes:
+        pieces: of a line, each with its dialogue.
+        read: what `pieces` reads of a line that holds some.
+        parse: what the pieces of a dialogue make.
+    """
+
+    pieces: Callable[[Record], Iterator[tuple[str, Record]]]
+    read: Read
+    parse: Callable[[str, Sequence[Record]], list[Logged]]
+
+
+SPREAD = {
+    "langfuse": Spread(langfuse.pieces, True, langfuse.parse),
+    "otel": Spread(otel.pieces, otel.around, otel.parse),
+}
+
+
+def shape(record: Record) -> str | None:
+    """The format that a line's keys speak for; "messages" is OpenAI's or Anthropic's."""
+    if "resourceSpans" in record or ("attributes" in record and "name" in record):
+        return "otel"
+    if ("traceId" in record or "trace_id" in record) and "type" in record:
+        return "langfuse"
+    if isinstance(record.get("context"), str) or {"question", "answer"} <= record.keys():
+        return "published"
+    messages = record.get("messages")
+    if not isinstance(messages, list):
+        return None
+    blocks = [
+        block.get("type")
+        for message in messages
+        if isinstance(message, dict) and isinstance(message.get("content"), list)
+        for block in message["content"]
+        if isinstance(block, dict)
+    ]
+    if "system" in record or {"tool_use", "tool_result", "thinking"} & set(map(str, blocks)):
+        return "anthropic"
+    roles = {str(message.get("role")) for message in messages if isinstance(message, dict)}
+    calls = any(message.get("tool_calls") for message in messages if isinstance(message, dict))
+    return "openai" if calls or roles & {"tool", "system", "developer"} else "messages"
