@@ -31,7 +31,7 @@ from tft.evaluation.statistics import (
     quantile,
     standard_error,
 )
-from tft.judge.agreement import Agreement
+from tft.evaluation.agreement import Agreement
 
 CONVERSATIONS = 34
 # How many turns conversations have; about as many as the benchmark's test conversations.

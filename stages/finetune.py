@@ -16,9 +16,9 @@ from tft.core.config import cache_folder
 from tft.core.stage import Time, stage
 from tft.core.tables import read_conversations
 from tft.core.task import read_task
+from tft.predict.gate import check_teacher
 from tft.student.encode import encode
 from tft.student.finetune import finetune_once
-from tft.student.gate import check_teacher
 from tft.student.template import load_tokenizer
 
 

@@ -12,11 +12,10 @@ from tft.config import Params, load_params
 from tft.core.stage import stage
 from tft.core.tables import VERDICTS, read_conversations, read_turns, write_json, write_rows
 from tft.core.task import read_task
+from tft.evaluation.agreement import judges_agreement
 from tft.judge.choose import choose
-from tft.judge.llm import judges_agreement
-from tft.judge.verdicts import count_verdicts, verdict_rows
+from tft.judge.verdicts import count_verdicts, prediction_files, verdict_rows
 from tft.llm import connect
-from tft.predict.students import prediction_files
 
 VERDICT_FOLDER = Path("data/verdicts")
 

@@ -22,8 +22,8 @@ from tft.core.task import read_task
 from tft.evaluation.breakdown import arguments_csv, confusion_csv, curves_csv
 from tft.evaluation.cells import compare_cells, score_student, summarize_cell
 from tft.evaluation.correction import read_measured
-from tft.judge.verdicts import read_judged
-from tft.predict.students import cell_students, prediction_files
+from tft.judge.verdicts import prediction_files, read_judged
+from tft.predict.students import cell_students
 
 SCORE_FOLDER = Path("data/scores")
 REPORTS = Path("reports")

@@ -18,7 +18,10 @@ from experiments.judge_agreement.judged import (
 from tft.core.conversation import ToolCall, Turn, Verdict
 from tft.core.errors import InputError
 from tft.core.task import RESPOND
-from tft.judge.agreement import Agreement, agreement, corrected, wilson
+from tft.judge.agreement import wilson
+from tft.evaluation.agreement import Agreement
+from tft.evaluation.agreement import agreement
+from tft.evaluation.agreement import corrected
 
 counts = st.integers(0, 500)
 shares = st.floats(0, 1)

@@ -13,7 +13,8 @@ from scipy.stats import t
 from tft.core.errors import InputError
 from tft.evaluation.correction import Measured, corrected_estimate, read_measured
 from tft.evaluation.statistics import Estimate, mean_interval
-from tft.judge.agreement import Agreement, corrected
+from tft.evaluation.agreement import Agreement
+from tft.evaluation.agreement import corrected
 
 SHIPPED = ROOT / "metrics/judge.json"
 

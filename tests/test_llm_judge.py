@@ -37,7 +37,8 @@ from tft.core.tables import (
     write_rows,
 )
 from tft.core.task import RESPOND, Task, write_task
-from tft.judge.llm import judge, judges_agreement, majority, parse
+from tft.judge.llm import judge, majority, parse
+from tft.evaluation.agreement import judges_agreement
 from tft.llm import connect
 from tft.llm.chat import Outcome, Refusal, Reply, Request
 from tft.llm.config import LlmConfig

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tft.core.conversation import ParseError, ToolCall, Turn, Verdict, from_openai, parse_call
 from tft.core.errors import InputError
 from tft.core.task import RESPOND
-from tft.judge.agreement import Agreement, agreement
+from tft.evaluation.agreement import Agreement, agreement
 
 VERDICT = "llm-as-a-judge"
 # As the repository names them, or all in the folder judged/ of a flat copy.

@@ -19,8 +19,8 @@ from tft.core.tables import write_json
 from tft.core.task import parse_task
 from tft.corpus.archive import read_files
 from tft.corpus.published import HINT
+from tft.evaluation.agreement import judges_agreement
 from tft.judge.choose import choose
-from tft.judge.llm import judges_agreement
 from tft.llm import connect
 
 OUTPUT = Path("experiments/judge_agreement/measured/judge.json")

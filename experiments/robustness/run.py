@@ -83,7 +83,7 @@ def main(experiment: RobustnessConfig) -> None:
     # --- scores ---
     models = connect(params.llm)
     judge, judged_by = choose(params.judge, models, "robustness", params.judge.today)
-    scores = {cell: {} for cell in adapters}
+    scores: dict[str, dict[str, Any]] = {cell: {} for cell in adapters}
     for cell, rows in answers.items():
         for rewording in rewordings:
             folder = OUTPUT / rewording.variant

@@ -290,7 +290,7 @@ def result_items(text: str) -> list[dict[str, Any]] | None:
 
 
 def result_of(message: Message) -> list[dict[str, Any]] | None:
-    """The items of a tool's result, if the message is one: JSON in the place of the user's words."""
+    """The items of a tool's result, if the message is one: JSON in place of the user's words."""
     return None if message.content is None else result_items(message.content)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tft.core.errors import InputError
+from tft.evaluation.agreement import Agreement, corrected
 from tft.evaluation.statistics import Estimate, Interval, quantile
-from tft.judge.agreement import Agreement, corrected
 
 
 class Measured(NamedTuple):

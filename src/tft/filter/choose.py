@@ -15,7 +15,7 @@ ScoreRelevance = Callable[[Sequence[Conversation], Task], list[Relevance]]
 
 
 def choose(config: FilterConfig, chat: Chat, stage: str) -> ScoreRelevance:
-    """Who scores how well traces fit the task; `stage` names the requests in ledger and progress."""
+    """Who scores how well traces fit the task; `stage` names the requests in the ledger."""
     match config.role:
         case "rules":
             return rules.score_relevance

@@ -5,13 +5,10 @@ prediction says can talk a judge out of it.
 """
 
 from collections.abc import Sequence
-from itertools import combinations
-from typing import Any
 
 from tft.core.conversation import ToolCall, Turn, Verdict
 from tft.core.settled import settled
 from tft.core.task import Task, call_flaw
-from tft.judge.agreement import DIGITS, agreement
 from tft.llm.chat import Chat, Outcome, Refusal
 from tft.llm.prompts import TEXT, ask, block, plain, plain_call, read, record, why
 
@@ -122,19 +119,3 @@ def _told(vote: Vote) -> str:
     if isinstance(vote, Refusal):
         return f"no verdict, {why(vote)}"
     return f"{'good' if vote[0] else 'bad'}, {vote[1]}"
-
-
-def judges_agreement(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """How far each two judges agree where both gave a verdict, by their names."""
-    names = sorted({name for verdict in verdicts for name in verdict.votes})
-    result = {}
-    for one, other in combinations(names, 2):
-        both = [v.votes for v in verdicts if one in v.votes and other in v.votes]
-        if both:
-            found = agreement([votes[one] for votes in both], [votes[other] for votes in both])
-            result[f"{one}, {other}"] = {
-                "n": len(both),
-                "agreement": round(found.raw, DIGITS),
-                "ac1": round(found.ac1, DIGITS),
-            }
-    return result

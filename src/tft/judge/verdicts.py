@@ -27,6 +27,24 @@ def verdict_rows(
     ]
 
 
+def prediction_files(data: Path) -> list[Path]:
+    """The predictions of policies and teacher, then of the students, each group by name.
+
+    Raises:
+        InputError: there are none; names the stage that makes them.
+    """
+    students = sorted((data / "predictions/students").glob("*.parquet"))
+    if not students:
+        raise InputError(
+            f"{data}/predictions: no student's answers; `dvc repro predict` makes them"
+        )
+    others = [
+        *(data / "predictions/policies").glob("*.parquet"),
+        *(data / "teacher").glob("*.parquet"),
+    ]
+    return [*sorted(others, key=lambda path: path.name), *students]
+
+
 def read_judged(
     predictions: Path, verdicts: Path, tests: Sequence[Conversation]
 ) -> list[tuple[Turn, dict[str, Any]]]:

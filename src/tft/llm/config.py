@@ -29,7 +29,7 @@ class ModelConfig(Section):
     requests_at_once: Count
     requests_per_minute: Annotated[float, Field(gt=0)] | None = None
     price: Price | None = None
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("price")
     @classmethod

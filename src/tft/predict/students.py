@@ -66,24 +66,6 @@ def adapters_of(
     return adapters
 
 
-def prediction_files(data: Path) -> list[Path]:
-    """The predictions of policies and teacher, then of the students, each group by name.
-
-    Raises:
-        InputError: there are none; names the stage that makes them.
-    """
-    students = sorted((data / "predictions/students").glob("*.parquet"))
-    if not students:
-        raise InputError(
-            f"{data}/predictions: no student's answers; `dvc repro predict` makes them"
-        )
-    others = [
-        *(data / "predictions/policies").glob("*.parquet"),
-        *(data / "teacher").glob("*.parquet"),
-    ]
-    return [*sorted(others, key=lambda path: path.name), *students]
-
-
 def cell_students(
     scenarios: Iterable[str],
     pipelines: Sequence[str],

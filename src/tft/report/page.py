@@ -69,11 +69,15 @@ def render_page(run: Run) -> str:
         about_p=about_p(len(run.layout.scenarios), run.cells),
         about_baselines=about_baselines(run.cells),
         comparison=(
-            links.of_comparison(comparison_sheet(run.comparison, run.layout.scenarios), run.layout.scenarios)
+            links.of_comparison(
+                comparison_sheet(run.comparison, layout.scenarios), layout.scenarios
+            )
             if both(run.layout.pipelines)
             else None
         ),
-        cells=links.of_cells(cells_sheet(run.cells, run.layout.scenarios, run.layout.pipelines), places.values()),
+        cells=links.of_cells(
+            cells_sheet(run.cells, layout.scenarios, layout.pipelines), places.values()
+        ),
         tools=_linked_tools(run, places),
         seeds=run.layout.seeds,
         robustness=_linked_robustness(run, places),

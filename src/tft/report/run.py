@@ -9,8 +9,7 @@ from tft.core.errors import InputError
 from tft.core.stage import read_times
 from tft.core.tables import read_conversations
 from tft.evaluation.metrics import staged_tool_call
-from tft.judge.verdicts import read_judged
-from tft.predict.students import prediction_files
+from tft.judge.verdicts import prediction_files, read_judged
 from tft.report.table import (
     LABELS,
     Cells,
@@ -70,8 +69,8 @@ class Run(NamedTuple):
         contamination: overlap with the tests, by pipeline and scenario.
         others: metrics of stages that serve all scenarios and may have asked language models.
         times: how long each stage took.
-        robustness: scores under other names; empty unless the experiment was run.
-        sweep: scores over the dose, of this corpus and student; empty unless the experiment was run.
+        robustness: scores under other names; empty without that experiment.
+        sweep: scores over the dose, of this corpus and student; empty without that experiment.
         turns: what `turns.browser` returns.
     """
 

@@ -44,7 +44,7 @@ def corrupt(
 
 
 def truth_for(scenario: Scenario, pool: Sequence[Conversation]) -> list[Conversation] | None:
-    """The correct conversations behind a scenario's traces; None for your own, which nobody knows."""
+    """The correct conversations behind a scenario's traces; nobody knows those of your own."""
     if isinstance(scenario, Own):
         return None
     return of_source(pool, "source", scenario.source)

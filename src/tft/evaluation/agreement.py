@@ -1,10 +1,12 @@
 """How far a judge agrees with another one, and what a rate of its verdicts is worth then."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 from scipy.stats import binomtest
 
+from tft.core.conversation import Verdict
 from tft.core.errors import InputError
 
 DIGITS = 6
@@ -126,3 +128,19 @@ def _share(hits: int, n: int) -> float | None:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DIGITS)
+
+
+def judges_agreement(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """How often each two judges agree where both gave a verdict, by their names."""
+    names = sorted({name for verdict in verdicts for name in verdict.votes})
+    result = {}
+    for first, second in combinations(names, 2):
+        both = [v.votes for v in verdicts if first in v.votes and second in v.votes]
+        if both:
+            pair = agreement([votes[first] for votes in both], [votes[second] for votes in both])
+            result[f"{first}, {second}"] = {
+                "n": len(both),
+                "agreement": round(pair.raw, DIGITS),
+                "ac1": round(pair.ac1, DIGITS),
+            }
+    return result
