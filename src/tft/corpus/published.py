@@ -19,7 +19,8 @@ from tft.params import Published
 from tft.task import Task, parse_task
 
 HINT = (
-    "set TFT_PUBLISHED (or published.archive in params.yaml) to a folder, a .tar.gz or its address"
+    "set TFT_PUBLISHED (or published.archive in params.yaml) to a folder, a .tar.gz or its https "
+    "address"
 )
 TEST = "published/test"
 

@@ -18,7 +18,10 @@ from tft.errors import InputError
 from tft.params import Sgd
 from tft.task import RESPOND, Task
 
-HINT = "set TFT_SGD_ARCHIVE (or sgd.archive in params.yaml) to a folder, a .tar.gz or its address"
+HINT = (
+    "set TFT_SGD_ARCHIVE (or sgd.archive in params.yaml) to a folder, a .tar.gz or its https "
+    "address"
+)
 
 Text = Annotated[str, Field(min_length=1)]
 
