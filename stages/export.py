@@ -38,7 +38,9 @@ def main(params: Params, scenario: str, pipeline: str) -> None:
     write_student_card(
         output,
         (scenario, pipeline),
-        params,
+        params.seeded(params.training_seeds[0]),
+        params.corpus,
+        params.scenario(scenario).kind,
         task,
         read_conversations(Path("data") / pipeline / scenario / "train.parquet"),
         losses,

@@ -4,9 +4,11 @@ import json
 import re
 import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 from conftest import ROOT
 from huggingface_hub import ModelCard
@@ -17,12 +19,22 @@ from tft.core.conversation import Conversation, Tool, assistant, user
 from tft.core.task import RESPOND, Task
 from tft.evaluation.correction import Measured, read_measured
 from tft.evaluation.summary import correct, summarize
+from tft.cli.serve import server_command
+from tft.config import load_params
 from tft.export.card import write_student_card
 from tft.export.plain_text import PARSER
 
 MEASURED = read_measured(ROOT / "metrics/judge.json")
 TASK = Task("serve tea", (Tool(RESPOND, "Talk", {"properties": {"message": {}}}),), "be kind")
 TRAINING = [Conversation("c", "teas", (user("Hello"), assistant(RESPOND, {"message": "Hi"})))]
+
+
+@pytest.fixture(autouse=True)
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that a template names and the code lacks is an error here; else it prints nothing."""
+    monkeypatch.setattr(
+        jinja2, "Template", partial(jinja2.Template, undefined=jinja2.StrictUndefined)
+    )
 
 
 def metrics(judged_by: str, measured: Measured) -> dict[str, Any]:
@@ -82,11 +94,11 @@ def test_scores_have_intervals_and_the_correction_its_ground(tmp_path: Path) -> 
     assert named["judge_corrected"].metric_value == pytest.approx(share)
 
 
-def test_labels_of_a_machine_are_told_of(tmp_path: Path) -> None:
+def test_labels_of_a_machine_are_mentioned(tmp_path: Path) -> None:
     cell = metrics(MEASURED.judged_by, MEASURED)
-    assert "labelled" not in card(tmp_path, cell).text
+    assert "labeled" not in card(tmp_path, cell).text
     made = card(tmp_path, cell, labelled_by="machine: rules filter, llm relabel")
-    assert "labelled by machine: rules filter, llm relabel" in " ".join(made.text.split())
+    assert "labeled by machine: rules filter, llm relabel" in " ".join(made.text.split())
 
 
 def test_an_unmeasured_judge_s_scores_stand_alone(tmp_path: Path) -> None:
@@ -141,3 +153,36 @@ def test_a_base_on_the_hub_is_named_to_it_and_a_folder_is_not(tmp_path: Path) ->
 def test_the_merged_weights_have_the_card_too(tmp_path: Path) -> None:
     made = card(tmp_path, metrics("m", MEASURED))
     assert (tmp_path / "merged/README.md").read_text(encoding="utf-8") == made.content
+
+
+def test_a_student_of_several_seeds_has_its_own_scores_and_their_spread(tmp_path: Path) -> None:
+    mean = metrics(MEASURED.judged_by, MEASURED)
+    own = {**mean, "judge": 0.25}
+    made = card(
+        tmp_path,
+        {**mean, "students": {"low_data-tft-123": own, "low_data-tft-4": mean},
+         "spread": {"judge": 0.125}},
+    )  # fmt: skip
+    assert rows_of(made.text)["judge"][0] == "0.250"
+    assert "judge_corrected" not in made.content
+    told = " ".join(made.text.split())
+    assert "trained with seed 123. Across 2 students that differ only in the training seed" in told
+    assert "is 0.583 on average, with a standard deviation of 0.125" in told
+
+
+def test_a_tool_s_description_does_not_break_the_table(tmp_path: Path) -> None:
+    tool = Tool("pour", "Pour tea |\nor water", {"properties": {"cups": {}, "heat": {}}})
+    made = card(tmp_path, metrics("m", MEASURED), task=replace(TASK, tools=(tool,)))
+    assert r"| pour | Pour tea \| or water | cups, heat |" in made.text.splitlines()
+
+
+def test_the_base_s_card_counts_what_it_was_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text((ROOT / "models/base/config.json").read_text())
+    params = load_params(ROOT / "params.yaml")
+    write_base_card(tmp_path, params, {"Buses_1": 1000, "Music_1": 234}, 0.5309)
+    made = ModelCard((tmp_path / "README.md").read_text(encoding="utf-8"))
+    assert made.data.license == "cc-by-sa-4.0"
+    told = " ".join(made.text.split())
+    assert "1,234 single-domain dialogues from 2 services" in told
+    assert "0.531 nats per token" in told
+    assert "Services: Buses_1, Music_1." in told

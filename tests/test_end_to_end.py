@@ -264,7 +264,7 @@ def test_own_traces_take_the_same_way_from_several_seeds(project: Project) -> No
         packaged = (package / "adapter/adapter_model.safetensors").read_bytes()
         assert packaged == first
         card = " ".join((package / "README.md").read_text(encoding="utf-8").split())
-        assert "This student is that of seed 1; over 2 that differ in the seed alone" in card
+        assert "This student was trained with seed 1. Across 2 students that differ only" in card
     filtered = json.loads((project.root / "metrics/filter/own.json").read_text(encoding="utf-8"))
     assert filtered["kept"] > 0
     for folder in ("relabeled", "tft"):

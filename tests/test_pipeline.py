@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from tft.config import load_params
 
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+FILES = [file for file in (ROOT / "src/tft").rglob("*.*") if file.suffix != ".pyc"]
 IMPORTS = grimp.build_graph("tft", cache_dir=None)
 
 # They only validate; the values they hand on are tracked under `params`, key by key. As deps they
@@ -94,11 +95,8 @@ def files_used(stage: str) -> set[Path]:
     if reached:
         modules.add("tft.roles")
     used = set(filter(says_something, map(source_file, modules - EXEMPT)))
-    data = {  # files that a module names and that lie beside it, a template say
-        file
-        for module in used
-        for file in module.parent.iterdir()
-        if file.is_file() and f'"{file.name}"' in module.read_text("utf-8")
+    data = {  # files of the package that a module names, a template say
+        file for module in used for file in FILES if f'"{file.name}"' in module.read_text("utf-8")
     }
     return used | data | {ROOT / "stages" / f"{stage}.py"}
 

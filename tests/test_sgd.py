@@ -2,13 +2,17 @@ import gzip
 import hashlib
 import io
 import json
+import re
+import subprocess
+import sys
 import tarfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -16,6 +20,7 @@ import pytest
 from tft.core.conversation import Conversation, Message, assistant, user
 from tft.core.errors import InputError
 from tft.core.task import RESPOND, Task
+from tft.corpus import archive as archive_module
 from tft.corpus.config import SgdConfig
 from tft.corpus.sgd import (
     read_dialogues,
@@ -152,17 +157,87 @@ def test_a_download_that_breaks_off_leaves_nothing(
     assert not list((tmp_path / "cache" / "downloads").iterdir())
 
 
+def test_a_killed_download_starts_afresh(
+    small: tuple[Path, Sgd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, params = small
+    monkeypatch.setenv("TFT_CACHE", str(tmp_path / "cache"))
+    downloads, content, goes_on = tmp_path / "cache/downloads", archive.read_bytes(), Event()
+    with serve(content, announced=len(content), goes_on=goes_on) as (address, requests):
+        code = "import sys; from tft.corpus.archive import download; download(sys.argv[1], '')"
+        killed = subprocess.Popen([sys.executable, "-c", code, f"{address}/a.tar.gz"])
+        while not requests or not list(downloads.glob("*")):
+            assert killed.poll() is None
+            time.sleep(0.05)
+        killed.kill()
+        killed.wait()
+        goes_on.set()
+        assert not list(downloads.glob("*.gz"))
+        assert read_sgd(f"{address}/a.tar.gz", params) == read_sgd(str(archive), params)
+    assert len(requests) == 2
+
+
+def test_an_address_may_end_in_the_checksum_of_the_archive(
+    small: tuple[Path, Sgd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, params = small
+    monkeypatch.setenv("TFT_CACHE", str(tmp_path / "cache"))
+    content = archive.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    with serve(content, announced=len(content)) as (address, _):
+        with pytest.raises(InputError, match=rf"a\.tar\.gz: cannot be .*got {digest}") as caught:
+            read_sgd(f"{address}/a.tar.gz#sha256={'0' * 64}", params)
+        assert "\n" not in caught.value.message
+        assert not list((tmp_path / "cache/downloads").iterdir())
+        read_sgd(f"{address}/a.tar.gz#sha256={digest}", params)
+
+
+@pytest.mark.parametrize("host", ["example.org", "127.0.0.1.example.org", "[::2]", "localhost.eu"])
+def test_plain_http_is_refused_except_on_this_machine(host: str) -> None:
+    with pytest.raises(
+        InputError, match=r"use https, or set TFT_SGD_ARCHIVE \(or sgd\.archive"
+    ) as e:
+        read_sgd(f"http://{host}/a.tar.gz", params_of({}))
+    assert e.value.message.startswith(f"http://{host}/a.tar.gz: plain http")
+
+
+def test_a_redirect_to_plain_http_is_refused(tmp_path: Path, monkeypatch: Any) -> None:
+    """The second server stands for one elsewhere: nothing here may ask another machine."""
+    monkeypatch.setenv("TFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(archive_module, "LOOPBACK", re.compile("localhost"))
+    with (
+        serve(b"x", announced=1) as (elsewhere, _),
+        serve(b"", announced=0, moved_to=f"{elsewhere}/b.tar.gz") as (address, _),
+        pytest.raises(InputError, match=rf"^{elsewhere}/b\.tar\.gz: plain http"),
+    ):
+        read_sgd(f"{address.replace('127.0.0.1', 'localhost')}/a.tar.gz", params_of({}))
+    assert not list((tmp_path / "cache/downloads").iterdir())
+
+
 @contextmanager
-def serve(body: bytes, announced: int) -> Iterator[tuple[str, list[str]]]:
-    """A local web server: its address, and the paths asked for."""
+def serve(
+    body: bytes, announced: int, moved_to: str | None = None, goes_on: Event | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    """A local web server: its address, and the paths asked for.
+
+    Args:
+        body: of every answer.
+        announced: length of the body, in bytes, as the answer's head says.
+        moved_to: where it redirects to.
+        goes_on: until it is set, nothing follows the head.
+    """
     requests = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             requests.append(self.path)
-            self.send_response(200)
+            self.send_response(302 if moved_to else 200)
+            if moved_to:
+                self.send_header("Location", moved_to)
             self.send_header("Content-Length", str(announced))
             self.end_headers()
+            if goes_on:
+                goes_on.wait(60)
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:

@@ -1,6 +1,6 @@
 """Does a student copy a name it has never seen into a call, and over what distance?
 
-Run:   python benchmarks/copying_probe.py [--model models/students/baseline-direct/merged]
+    python -m experiments.pretrain.copying_probe [--model models/students/baseline-direct/merged]
 
 A service that no training data know, a user who names an invented person or place, small talk
 without names, and then the call in which the name must stand: the prompt ends behind `"name": "`.
@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import click
 import torch
-from measure import show
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+from tabulate import tabulate
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from experiments.pretrain.vary import invented_value
@@ -103,7 +103,7 @@ def probe(tokenizer: PreTrainedTokenizerBase, distance: int, rng: random.Random)
 
 
 @torch.no_grad()
-def hits(model: torch.nn.Module, one: Probe) -> list[bool]:
+def hits(model: PreTrainedModel, one: Probe) -> list[bool]:
     """Per scored token, whether it is the most likely one."""
     ids = torch.tensor([one.ids], device=model.device)
     logits = model(input_ids=ids[:, :-1], logits_to_keep=one.targets).logits[0]
@@ -113,6 +113,7 @@ def hits(model: torch.nn.Module, one: Probe) -> list[bool]:
 def names(
     tokenizer: PreTrainedTokenizerBase, distance: int, number: int, seed: int
 ) -> Iterator[Probe]:
+    """`number` probes, each with another invented name, `distance` tokens from mention to call."""
     rng = random.Random(f"{seed}/{distance}")
     while number:
         one = probe(tokenizer, distance, rng)
@@ -127,6 +128,7 @@ def names(
 @click.option("--number", default=100, show_default=True, help="of names for each distance")
 @click.option("--seed", default=0, show_default=True)
 def main(folder: str, template: str, number: int, seed: int) -> None:
+    """See the module's docstring."""
     disable_progress_bar()
     tokenizer = load_tokenizer(folder, template)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -146,11 +148,9 @@ def main(folder: str, template: str, number: int, seed: int) -> None:
                 f"{whole:.3f} ± {math.sqrt(whole * (1 - whole) / number):.3f}",
             ]
         )
-    show(
-        f"{folder}: {number} unseen names for each distance",
-        ["distance, tokens", "tokens a name", "first token", "all name tokens", "whole names"],
-        rows,
-    )
+    head = ["distance, tokens", "tokens a name", "first token", "all name tokens", "whole names"]
+    print(f"{folder}: {number} unseen names for each distance\n")
+    print(tabulate(rows, head, tablefmt="github", disable_numparse=True))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import click
 
 from tft.cli.chat import bound, chat, completer, simulated, typed
 from tft.cli.explain import explain
+from tft.cli.export import export_command
 from tft.cli.run import run_pipeline
 from tft.cli.serve import serve, student_folder
 from tft.config import load_params
@@ -68,3 +69,6 @@ def chat_with(student: str, url: str, functions: Path | None) -> None:
     complete = completer(url, folder.name, task, environment("OPENAI_API_KEY", "none"))
     available = bound(functions, task) if functions else simulated(task)
     chat(complete, task, available, typed(), lambda text: click.echo(f"agent> {text}"))
+
+
+main.add_command(export_command)

@@ -6,13 +6,14 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
-import requests
-from tqdm import tqdm
+import pooch
 
 from tft.core.config import environment
 from tft.core.errors import InputError
-from tft.core.tables import atomic_path
+
+LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
 
 
 def read_files(
@@ -22,7 +23,8 @@ def read_files(
 
     Args:
         place: a folder, a .tar.gz in the layout that GitHub serves for a commit (one top folder
-            ending in the commit or a prefix of it), or the https address of such an archive.
+            ending in the commit or a prefix of it), or the address of such an archive, as
+            `download` takes it.
         wanted: chooses by relative path.
         commit: what an archive's top folder must end in; a plain folder carries no commit, there
             only the caller's checksums tell.
@@ -31,7 +33,7 @@ def read_files(
     Raises:
         InputError: nothing there, not a whole archive, or another commit's.
     """
-    path = download(place, hint) if place.startswith(("https://", "http://")) else Path(place)
+    path = download(place, hint) if re.match(r"https?://", place) else Path(place)
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             name = file.relative_to(path).as_posix()
@@ -67,28 +69,50 @@ def _read_archive(
         ) from error
 
 
-def download(url: str, hint: str) -> Path:
-    """Fetch `url` into the cache folder (`TFT_CACHE`, default .cache/), once.
+def download(place: str, hint: str) -> Path:
+    """Fetch an address into the cache folder (`TFT_CACHE`, default .cache/), once.
+
+    A download is complete or not there: pooch writes beside, checks and renames. A killed one
+    starts afresh. Plain http is allowed on this machine alone, for a mirror or a tunnel.
+
+    Args:
+        place: an https address. Where it ends in #sha256=DIGEST, the archive must have that
+            checksum. The shipped addresses have none, because GitHub may pack the same commit into
+            different bytes; there the commit and, of SGD, every file that is read are checked.
+        hint: how to name another place, for error messages.
 
     Raises:
-        InputError: no answer, an answer other than 200, or one that ended early.
+        InputError: an address that is not https, no answer, an answer other than 200, one that
+            ended early or with another checksum.
     """
+    url, _, digest = place.partition("#sha256=")
     key = hashlib.sha256(url.encode()).hexdigest()[:12]
-    path = Path(environment("TFT_CACHE", ".cache")) / "downloads" / f"{key}-{Path(url).name}"
-    if path.exists():
-        return path
+    pooch.get_logger().setLevel("WARNING")
     try:
-        with requests.get(url, stream=True, timeout=60) as answer:
-            answer.raise_for_status()
-            total = int(answer.headers.get("Content-Length", 0)) or None
-            with (
-                atomic_path(path) as beside,
-                beside.open("wb") as file,
-                tqdm(total=total, unit="B", unit_scale=True, desc=path.name) as bar,
-            ):
-                for chunk in answer.iter_content(chunk_size=1 << 20):
-                    file.write(chunk)
-                    bar.update(len(chunk))
-    except requests.RequestException as error:
+        _refuse_plain_http(url, hint)
+        path = pooch.retrieve(
+            url,
+            known_hash=f"sha256:{digest}" if digest else None,
+            fname=f"{key}-{Path(url).name}",
+            path=Path(environment("TFT_CACHE", ".cache")) / "downloads",
+            downloader=pooch.HTTPDownloader(
+                progressbar=True,
+                chunk_size=1 << 20,
+                timeout=60,
+                # For the answer of every address that redirects lead through.
+                hooks={"response": lambda answer, **_: _refuse_plain_http(answer.url, hint)},
+            ),
+        )
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # OSError: no answer, no space; ValueError: a checksum
         raise InputError(f"{url}: cannot be downloaded ({error}); {hint}") from error
-    return path
+    return Path(path)
+
+
+def _refuse_plain_http(url: str, hint: str) -> None:
+    address = urlsplit(url)
+    if address.scheme != "https" and not LOOPBACK.fullmatch(address.hostname or ""):
+        raise InputError(
+            f"{url}: plain http, where the data can be changed on the way; use https, or {hint}"
+        )

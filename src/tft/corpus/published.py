@@ -19,7 +19,8 @@ from tft.corpus.archive import read_files
 from tft.corpus.config import PublishedConfig
 
 HINT = (
-    "set TFT_PUBLISHED (or published.archive in params.yaml) to a folder, a .tar.gz or its address"
+    "set TFT_PUBLISHED (or published.archive in params.yaml) to a folder, a .tar.gz or its https "
+    "address"
 )
 TEST = "published/test"
 

@@ -18,7 +18,10 @@ from tft.core.task import RESPOND, Task
 from tft.corpus.archive import read_files
 from tft.corpus.config import SgdConfig
 
-HINT = "set TFT_SGD_ARCHIVE (or sgd.archive in params.yaml) to a folder, a .tar.gz or its address"
+HINT = (
+    "set TFT_SGD_ARCHIVE (or sgd.archive in params.yaml) to a folder, a .tar.gz or its https "
+    "address"
+)
 
 Text = Annotated[str, Field(min_length=1)]
 
