@@ -28,7 +28,8 @@ define SHOW
 @printf '\nTo look at in a browser: %s\n' reports/index.html
 endef
 
-.PHONY: setup run run-sgd run-traces test test-slow check format compare result pretrain serve calibrate sweep
+.PHONY: setup run run-sgd run-traces test test-slow check format compare result serve \
+  pretrain judge-agreement robustness sweep
 
 setup: $(INSTALLED)
 
@@ -43,21 +44,25 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 run: setup
-	python -m tft run
+	tft run
 	$(SHOW)
 
-# The same on real dialogues, with what README.md's first table was made with.
+# The same on real dialogues, with the params that README.md's table was made with.
 run-sgd: setup
 	dvc exp remove --quiet sgd 2> /dev/null || true
-	dvc exp run --name sgd --set-param corpus=sgd --set-param students.tiny.train.epochs=3
+	dvc exp run --name sgd --set-param corpus=sgd --set-param students.tiny.train.num_train_epochs=3
 	$(SHOW)
 
 # The same on your own traces: make run-traces TRACES=examples/parcels
+# DVC locks the path of what it reads. A link of a fixed name keeps this machine's folders out of it.
+OWN_TRACES := data/own-traces
 run-traces: setup
 	$(if $(wildcard $(TRACES)),,$(error make run-traces needs a folder: make run-traces TRACES=examples/parcels))
+	mkdir -p $(dir $(OWN_TRACES))
+	ln -sfn '$(abspath $(TRACES))' $(OWN_TRACES)
 	dvc exp remove --quiet traces 2> /dev/null || true
 	dvc exp run --name traces --set-param corpus=traces --set-param 'run=[own]' \
-	  --set-param traces.path='$(abspath $(TRACES))'
+	  --set-param traces.path=$(OWN_TRACES)
 	$(SHOW)
 
 test: setup
@@ -93,30 +98,38 @@ compare: setup
 # Keeps a documented run in git: make result NAME=my-run
 result: setup
 	$(if $(NAME),,$(error make result needs a name: make result NAME=my-run))
-	python -m tft.cli.result $(NAME)
+	tft result $(NAME)
 
-# Trains the frozen base further, in its place (params.yaml says how one is made from nothing), and
-# records it, inputs included, in dvc.lock. Not by `dvc unfreeze`, which rewrites dvc.yaml.
-pretrain: setup
-	python stages/pretrain.py
-	dvc commit --force pretrain
-
-# Measures the judge that params name against the published verdicts; needs the published data.
-calibrate: setup
-	python stages/calibrate.py
-	dvc commit --force calibrate
-
-# Scores over the dose: the experiments that `sweep` in params.yaml asks for, one after another, and
-# their curves on the page. They belong to the commit they start from: commit only after the end.
-sweep: setup
-	python -m experiments.sweep.doses
-	dvc exp run --run-all --jobs 1
-	python stages/sweep.py
-	dvc commit --force sweep
-	dvc repro page
-
-# An OpenAI endpoint of a packaged student: make serve MODEL=noisy_labels-tft PORT=8000
+# An OpenAI endpoint of an exported student: make serve MODEL=noisy_labels-tft PORT=8000
 PORT ?= 8000
 serve: setup
 	$(if $(MODEL),,$(error make serve needs a student: make serve MODEL=noisy_labels-tft))
-	python -m tft serve $(MODEL) --port $(PORT)
+	tft serve $(MODEL) --port $(PORT)
+
+# --- experiments/: what the pipeline takes from them ships in git; these make it anew -------------
+
+# Trains the tiny base further and puts it in the place of the shipped one.
+pretrain: setup
+	dvc repro experiments/pretrain/dvc.yaml
+	cp experiments/pretrain/base/* models/base/
+
+# Measures the judge that params name against the published verdicts; needs the published data.
+judge-agreement: setup
+	dvc repro experiments/judge_agreement/dvc.yaml
+	cp experiments/judge_agreement/measured/judge.json experiments/judge_agreement/judge.json
+
+# Shows the students of `make run-sgd` the same tools under other names, and the page with the result.
+robustness: setup
+	dvc repro experiments/robustness/dvc.yaml
+	cp experiments/robustness/scores/robustness.json experiments/robustness/robustness.json
+	dvc repro report
+	$(SHOW)
+
+# Scores over the dose: runs the experiments that experiments/sweep/params.yaml asks for, one after
+# another, and draws their curves on the page. They belong to the commit that they start from: commit
+# only after the end.
+sweep: setup
+	python -m experiments.sweep.doses
+	dvc exp run --run-all --jobs 1
+	python -m experiments.sweep.run
+	dvc repro report

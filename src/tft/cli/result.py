@@ -1,6 +1,6 @@
 """Keeps a documented run in git: its metrics, table and params under results/NAME.
 
-    python -m tft.cli.result NAME
+    tft result NAME
 
 Stamped with the commit, the versions and the params that made it, so that the numbers keep their
 meaning when the defaults move on. Where README.md shows that run's table, it is set anew.
@@ -141,16 +141,13 @@ def _output(root: Path, *command: str) -> str:
     return done.stdout
 
 
-@click.command(help="Keep the run at hand under results/NAME.")
+@click.command("result")
 @click.argument("name")
-def main(name: str) -> None:
-    """See the module's docstring."""
+def keep(name: str) -> None:
+    """Keep the run at hand in git, under results/NAME."""
     root = Path.cwd()
     kept = keep_result(name, root)
     readme, table = (path.read_text("utf-8") for path in (root / "README.md", kept / TABLE))
     write_text(root / "README.md", with_table(readme, name, table))
     click.echo(f"kept as {kept.relative_to(root)}; commit it with git")
 
-
-if __name__ == "__main__":
-    main()
