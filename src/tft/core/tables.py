@@ -85,6 +85,11 @@ SCORES = _table(
      "parse_failure": pa.bool_()},
     nullable={"predicted_tool"},
 )  # fmt: skip
+# The same for several students, policies and teachers together, by their names.
+NAMED_SCORES = Table(
+    SCORES.schema.insert(0, pa.field("student", pa.string(), nullable=False)),
+    ("student", *SCORES.key),
+)
 RELEVANCE = _table(
     ("conversation",),
     {"conversation": pa.string(), "relevance": pa.int32(), "coherence": pa.int32(),

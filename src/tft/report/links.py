@@ -76,7 +76,7 @@ def closest_pairs(found: Contamination, scenarios: Iterable[str]) -> LinkedSheet
         for pipeline, of_scenarios in found.items():
             for name, key in PAIRS.items():
                 pair = of_scenarios[scenario][key]
-                command = f"python -m tft explain {pipeline}/{scenario}/{pair['training']}"
+                command = f"tft explain {pipeline}/{scenario}/{pair['training']}"
                 rows.append(
                     [
                         *((text, None) for text in (scenario, pipeline, name)),

@@ -57,7 +57,7 @@ def render_page(run: Run) -> str:
     )
     # `tojson` writes every "<" as \u003c, so that no text can end the script that holds it.
     jinja.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
-    layout, places = run.layout, run.layout.places
+    layout, places = run.layout, run.places
     of_scenarios = [metrics for step in run.curation.values() for metrics in step.values()]
     return jinja.get_template("page.html").render(
         title=title(run.cells, run.layout.corpus, run.layout.student),

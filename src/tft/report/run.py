@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tft.core.errors import InputError
+from tft.core.records import Layout
 from tft.core.stage import read_times
 from tft.core.tables import read_conversations
 from tft.evaluation.metrics import staged_tool_call
@@ -34,22 +35,6 @@ SUMMARIES = {
 
 Curation = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """{step: {scenario: counts}}."""
-
-
-class Layout(NamedTuple):
-    """What was run: the cells of the table, in the order of params."""
-
-    corpus: str
-    student: str
-    scenarios: list[str]
-    pipelines: list[str]
-    seeds: list[int]
-    teacher: bool
-
-    @property
-    def places(self) -> dict[str, dict[str, str]]:
-        """{cell: {scenario, pipeline}}, see `table.cell_places`."""
-        return cell_places(self.scenarios, self.pipelines, self.teacher)
 
 
 class Run(NamedTuple):
@@ -88,6 +73,11 @@ class Run(NamedTuple):
     sweep: Sweep
     turns: Mapping[str, Any]
 
+    @property
+    def places(self) -> dict[str, dict[str, str]]:
+        """{cell: {scenario, pipeline}}, see `table.cell_places`."""
+        return _places(self.layout)
+
 
 def read_run(layout: Layout) -> Run:
     """Read a run from data/, reports/ and experiments/.
@@ -95,7 +85,7 @@ def read_run(layout: Layout) -> Run:
     Raises:
         InputError: a file or a scenario is missing; names the stage that makes it.
     """
-    places, scenarios = layout.places, layout.scenarios
+    places, scenarios = _places(layout), layout.scenarios
     compared = scenarios if both(layout.pipelines) else []
     shown = {cell: cell if cell in LABELS else f"{cell}-{layout.seeds[0]}" for cell in places}
     students = [f"{cell}-{seed}" for cell in places for seed in layout.seeds]
@@ -147,7 +137,7 @@ def read_turn_browser(layout: Layout, shown: Mapping[str, str]) -> dict[str, Any
     tests = read_conversations(Path("data/test/conversations.parquet"))
     predictions = {path.stem: path for path in prediction_files(Path("data"))}
     cells = {}
-    for cell, place in layout.places.items():
+    for cell, place in _places(layout).items():
         path = predictions[shown[cell]]
         answers = [
             Answer(
@@ -181,6 +171,10 @@ def read_loss(path: Path) -> list[dict[str, str | float]]:
             {"step": float(row["step"]), "split": row["split"], "loss": float(row["loss"])}
             for row in csv.DictReader(file)
         ]
+
+
+def _places(layout: Layout) -> dict[str, dict[str, str]]:
+    return cell_places(layout.scenarios, layout.pipelines, layout.teacher)
 
 
 def _by_scenario(path: str, scenarios: Sequence[str], stage: str) -> dict[str, dict[str, Any]]:

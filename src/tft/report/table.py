@@ -108,7 +108,7 @@ def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> dict[str,
 
 
 def sweep_of(sweep: Sweep, corpus: str, student: str) -> Sweep:
-    """The part of metrics/sweep.json that is of this corpus and student: the file outlives runs."""
+    """The part of experiments/sweep/sweep.json that is of this corpus and student: the file outlives runs."""
     run = (corpus, student)
     return {name: one for name, one in sweep.items() if (one["corpus"], one["student"]) == run}
 
@@ -143,7 +143,7 @@ def render(
     """The page reports/benchmark.md, in GitHub's markdown.
 
     `scenarios` are in the order of the rows, `labelled_by` is what
-    metrics/references.json says.
+    data/test/summary.json says.
 
     Raises:
         InputError: the cells were judged by different judges, so their scores do not compare.
@@ -263,12 +263,12 @@ def about_correction(cells: Cells) -> str:
     measured = cell["judge_measured"]
     if measured["judged_by"] != cell["judged_by"]:
         return (
-            f"No scores corrected for the judge's errors: metrics/judge.json measured "
-            f"{measured['judged_by']}; `make calibrate` measures the one that judged here."
+            f"No scores corrected for the judge's errors: experiments/judge_agreement/judge.json measured "
+            f"{measured['judged_by']}; `make judge-agreement` measures the one that judged here."
         )
     if not _is_corrected(cells):
         return (
-            "No scores corrected for the judge's errors: by metrics/judge.json it errs by chance."
+            "No scores corrected for the judge's errors: by experiments/judge_agreement/judge.json it errs by chance."
         )
     return (
         f"Corrected: as if the judge erred here as against {measured['n']} published verdicts on "
@@ -340,6 +340,37 @@ def comparison_sheet(comparison: Comparison, scenarios: Sequence[str]) -> Sheet:
     if (seeds := len(lines[0].get("differences", [0]))) == 1:
         return sheet
     return _with_spreads(sheet, "difference", [line["spread"] for line in lines], seeds)
+
+
+def readme_table(cells: Cells, comparison: Comparison, scenarios: Sequence[str]) -> str:
+    """The README's table: the judge and exact service calls, TFT against Direct, and published.
+
+    Results from before exact calls were compared have no interval for them.
+    """
+    head = ["scenario", "judge: TFT", "Direct", "difference"]
+    head += ["published: TFT", "Direct", "difference", "exact calls: TFT", "Direct", "difference"]
+    rows = []
+    for number, scenario in enumerate(scenarios, start=1):
+        judged, published = comparison[scenario], PUBLISHED[scenario]
+        exact = {
+            name: cells[f"{scenario}-{name}"]["service_call_exact"] for name in ("tft", "direct")
+        }
+        interval = judged.get("service_call_exact", {}).get("interval")
+        rows.append(
+            [
+                f"S{number} `{scenario}`",
+                *_pair(judged, judged["interval"]),
+                *_pair(published, None),
+                *_pair(exact, interval),
+            ]
+        )
+    return _markdown(head, rows)
+
+
+def _pair(scores: Mapping[str, float], interval: Sequence[float] | None) -> list[str]:
+    """TFT, Direct, their difference with its interval."""
+    difference = f"{scores['tft'] - scores['direct']:+.3f}{_interval(interval, '+.3f')}"
+    return [_score(scores["tft"]), _score(scores["direct"]), difference]
 
 
 def cells_sheet(cells: Cells, scenarios: Sequence[str], pipelines: Sequence[str]) -> Sheet:

@@ -200,7 +200,7 @@ function trainedOn(cell, similarity, id, index) {
     call(taught),
     ...changes.map((change) => element("p", "bad", `changed: ${written(change)}`)),
     ...told.map((line) => element("p", "soft", line)),
-    element("code", "", `python -m tft explain ${cell.folder}/${id}`),
+    element("code", "", `tft explain ${cell.folder}/${id}`),
   );
 }
 
