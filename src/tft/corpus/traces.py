@@ -19,8 +19,8 @@ from jsonschema import Draft202012Validator, SchemaError
 from tft.conversation import Conversation
 from tft.corpus.assemble import assemble
 from tft.corpus.formats.events import Logged
-from tft.corpus.formats.known import BY_LINE, SPREAD, Record, shape
-from tft.corpus.formats.unread import anywhere, unread
+from tft.corpus.formats.known import BY_LINE, SPREAD, shape
+from tft.corpus.formats.model import Record, anywhere
 from tft.corpus.lines import Line, Piece, grouped, read_lines
 from tft.corpus.redact import PLACEHOLDER, Clean, as_it_stands, cleaner
 from tft.corpus.report import DIALOGUES, FileReport, ImportReport
@@ -231,7 +231,7 @@ def _traces(
                 continue
             counts.passed_over += not found
             if found:  # not redacted yet, and keys are what paths consist of
-                left_out = [anywhere(path) for path, _ in unread(record, spread.read)]
+                left_out = [anywhere(path) for path, _ in spread.around(record)]
                 counts.left_out.count(number, Counter(clean(left_out).value))
             yield from (Piece(name, number, piece) for name, piece in found)
 
