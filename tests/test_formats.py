@@ -260,7 +260,9 @@ def test_spans_without_messages_say_what_to_switch_on() -> None:
 
 def test_a_block_that_is_no_text_is_named() -> None:
     image = {"role": "user", "content": [{"type": "image", "source": {}}]}
-    with pytest.raises(InputError, match=r"not text: message 0 of user holds a block .*'image'"):
+    with pytest.raises(
+        InputError, match=r"message 0 holds a part of type 'image'; .*'tool_result'"
+    ):
         anthropic_messages.parse({"messages": [image]})
 
 

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from test_formats import ASKED, BYE, FOUND, HELLO, ROOMS, imported
 
 from tft.core.conversation import Conversation, Message, assistant, user
+from tft.traces.report import KINDS, LONGEST, OTHERS
 from tft.core.errors import InputError
 from tft.core.task import RESPOND
-from tft.traces.formats import openai_chat
-from tft.traces.report import KINDS, LONGEST, OTHERS
 
 Place = tuple[str | int, ...]
 FORMS = ["openai", "anthropic", "published", "langfuse", "otel"]
@@ -205,7 +204,7 @@ def test_what_a_request_holds_beside_its_messages_is_counted_once_a_dialogue(
         "observations[0].id": "o1",
         "observations[0].startTime": "1",
         "observations[0] reasoning[1]": "R7 is free",
-        "observations[0] tools": openai_chat.read_tools(tools),
+        "observations[0] tools": [tool["function"] for tool in tools],
     }
 
 
@@ -283,7 +282,7 @@ def test_tools_of_a_log_that_are_not_the_tasks_are_kept_and_counted(
     (one,), report = imported(tmp_path, logs.lines([record]))
     noted = [kind for kind in report.files["traces.jsonl"].notes if "job description" in kind]
     assert noted == ([note] if note else [])
-    assert one.provenance.get("tools") == (openai_chat.read_tools([tool]) if note else None)
+    assert one.provenance.get("tools") == ([tool["function"]] if note else None)
 
 
 def test_keys_that_are_ids_do_not_fill_the_report(tmp_path: Path) -> None:

@@ -146,7 +146,9 @@ def provenance(root: Path) -> dict[str, Any]:
 
 
 def _stale_stages(root: Path) -> list[str]:
-    return sorted(json.loads(_output(root, sys.executable, "-m", "dvc", "status", "--json", "dvc.yaml")))
+    return sorted(
+        json.loads(_output(root, sys.executable, "-m", "dvc", "status", "--json", "dvc.yaml"))
+    )
 
 
 def _version(package: str) -> str | None:

@@ -267,9 +267,7 @@ def about_correction(cells: Cells) -> str:
             f"{measured['judged_by']}; `make judge-agreement` measures the one that judged here."
         )
     if not _is_corrected(cells):
-        return (
-            "No scores corrected for the judge's errors: by experiments/judge_agreement/judge.json it errs by chance."
-        )
+        return "No scores corrected for the judge's errors: by experiments/judge_agreement/judge.json it errs by chance."
     return (
         f"Corrected: as if the judge erred here as against {measured['n']} published verdicts on "
         f"students (sensitivity {_score(measured['sensitivity'])}, specificity "
