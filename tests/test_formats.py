@@ -187,6 +187,44 @@ def test_what_no_conversation_can_hold_is_refused_with_its_reason(
     assert caught.value.message.startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("form", "record", "reason"),
+    [
+        ("openai", {}, "no list of objects: messages: None in {}"),
+        ("openai", {"messages": [HELLO, {"role": "critic"}]},
+         "unknown role: message 1: 'critic'; known are 'system', 'developer', 'user', 'tool', "),
+        ("openai", {"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]},
+         "not text: message 0: content[0].text: 5"),
+        ("openai", {"messages": [{"role": "assistant", "tool_calls": [{"type": "custom"}]}]},
+         "no tool call: message 0: tool_calls[0].function: None in {'type': 'custom'}"),
+        ("anthropic", {"messages": [{"role": "user", "content": [{"type": "tool_use"}]}]},
+         "not text: message 0 holds a part of type 'tool_use'; known are 'text', 'tool_result'"),
+        ("published", {"context": json.dumps([HELLO, {"role": "critic"}])},
+         "unknown role: context[1]: 'critic'; known are "),
+        ("published", {"question": "[", "answer": "{}"}, "not JSON: question (EOF while parsing"),
+        ("langfuse", {"input": {"messages": [{"role": "user", "content": 5}]}, "id": "o"},
+         "not text: input.messages[0].content: 5; observation 'o'"),
+        ("langfuse", {"input": {"prompt": "hi"}}, "no messages: input: {'prompt': 'hi'}"),
+        ("otel", {"attributes": {"gen_ai.input.messages": '[{"role": "user", "parts": [3]}]'}},
+         "no list of objects: attributes['gen_ai.input.messages'][0].parts[0]: 3"),
+        ("otel", {"attributes": {"gen_ai.input.messages": "["}},
+         "not JSON: attributes['gen_ai.input.messages']: Expecting value"),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_the_path_the_value_and_what_is_known(
+    form: str, record: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        if form in BY_LINE:
+            BY_LINE[form](record)
+        elif form == "langfuse":
+            langfuse.parse("t", [{"type": "GENERATION", "traceId": "t"} | record])
+        else:
+            record["attributes"]["gen_ai.operation.name"] = "chat"
+            otel.parse("t", [{"traceId": "t"} | record])
+    assert caught.value.message.startswith(reason)
+
+
 def test_a_result_is_shown_to_the_student_word_for_word() -> None:
     """A server that gets the role tool must render what the importer's user message renders."""
     result = '[ {"room":"R7" ,  "floor": 2} ]'

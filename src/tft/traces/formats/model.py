@@ -39,9 +39,7 @@ class LogModel(BaseModel):
         try:
             return cls.model_validate(log)
         except ValidationError as error:
-            # Of the forms that a value may have it has the one in which the error is deepest.
-            errors = error.errors(include_url=False)
-            raise InputError(_refusal(max(errors, key=lambda one: len(one["loc"])), log)) from error
+            raise InputError(_refusal(error.errors(include_url=False), log)) from error
 
     def left_out(self) -> Iterator[tuple[str, Any]]:
         """(path, value) of what is not read, such as `messages[3].name`; empty says nothing."""
@@ -90,7 +88,14 @@ KINDS = {
 """Of refusals, by which reports count them: by pydantic's error, or the innermost key or model."""
 
 
-def _refusal(error: ErrorDetails, log: Any) -> str:
+def _refusal(errors: list[ErrorDetails], log: Any) -> str:
+    # In the first message with errors: a value has the form in which its error is deepest.
+    first = errors[0]["loc"]
+    item = next((at for at, step in enumerate(first) if isinstance(step, int)), 0) + 1
+    error = max(
+        (one for one in errors if one["loc"][:item] == first[:item]),
+        key=lambda one: len(one["loc"]),
+    )
     loc, context, value = error["loc"], error.get("ctx", {}), error["input"]
     path = _place(loc, log)
     if error["type"] == "missing":
@@ -118,7 +123,7 @@ def _place(loc: tuple[int | str, ...], log: Any) -> list[int | str]:
     """Where in a log an error is: pydantic's place without the names of models in it."""
     path = []
     for step in loc:
-        if isinstance(log, str) and log[:1] in ("{", "["):
+        if isinstance(log, str) and log.lstrip()[:1] in ("{", "["):
             log = json.loads(log)
         try:
             log = log[step]
