@@ -108,7 +108,7 @@ def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> dict[str,
 
 
 def sweep_of(sweep: Sweep, corpus: str, student: str) -> Sweep:
-    """The part of experiments/sweep/sweep.json that is of this corpus and student: the file outlives runs."""
+    """The part of a sweep that is of this corpus and student: sweep.json outlives runs."""
     run = (corpus, student)
     return {name: one for name, one in sweep.items() if (one["corpus"], one["student"]) == run}
 
@@ -263,8 +263,9 @@ def about_correction(cells: Cells) -> str:
     measured = cell["judge_measured"]
     if measured["judged_by"] != cell["judged_by"]:
         return (
-            f"No scores corrected for the judge's errors: experiments/judge_agreement/judge.json measured "
-            f"{measured['judged_by']}; `make judge-agreement` measures the one that judged here."
+            "No scores corrected for the judge's errors: experiments/judge_agreement/judge.json "
+            f"measured {measured['judged_by']}; `make judge-agreement` measures the one that judged "
+            "here."
         )
     if not _is_corrected(cells):
         return "No scores corrected for the judge's errors: by experiments/judge_agreement/judge.json it errs by chance."
