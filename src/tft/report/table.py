@@ -264,11 +264,13 @@ def about_correction(cells: Cells) -> str:
     if measured["judged_by"] != cell["judged_by"]:
         return (
             "No scores corrected for the judge's errors: experiments/judge_agreement/judge.json "
-            f"measured {measured['judged_by']}; `make judge-agreement` measures the one that judged "
-            "here."
+            f"is of {measured['judged_by']}; `make judge-agreement` measures the one that judged."
         )
     if not _is_corrected(cells):
-        return "No scores corrected for the judge's errors: by experiments/judge_agreement/judge.json it errs by chance."
+        return (
+            "No scores corrected for the judge's errors: by experiments/judge_agreement/judge.json "
+            "it errs by chance."
+        )
     return (
         f"Corrected: as if the judge erred here as against {measured['n']} published verdicts on "
         f"students (sensitivity {_score(measured['sensitivity'])}, specificity "
