@@ -195,7 +195,7 @@ def finetune_once(
 
 
 def _without_words(module: Path) -> str:
-    """A module's code without comments and docstrings, so that rewording them trains nothing anew."""
+    """A module's code without comments and docstrings: rewording them trains nothing anew."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
