@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import click
 from tft.config import load_params
 from tft.core.errors import InputError
 from tft.core.tables import NAMED_SCORES, SCORES, read_rows, write_json, write_rows, write_text
+from tft.core.versions import version_of
 from tft.report.run import Run, read_run
 from tft.report.table import readme_table
 
@@ -141,7 +141,7 @@ def provenance(root: Path) -> dict[str, Any]:
         "uncommitted": sorted(line[3:] for line in changed),
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "packages": {package: _version(package) for package in PACKAGES},
+        "packages": {package: version_of(package) for package in PACKAGES},
     }
 
 
@@ -149,13 +149,6 @@ def _stale_stages(root: Path) -> list[str]:
     return sorted(
         json.loads(_output(root, sys.executable, "-m", "dvc", "status", "--json", "dvc.yaml"))
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _output(root: Path, *command: str) -> str:

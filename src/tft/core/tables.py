@@ -4,6 +4,8 @@ Rows are sorted by their key columns and carry no timestamps, so that equal cont
 and DVC's cascade stops where nothing changed.
 """
 
+import csv
+import io
 import itertools
 import json
 import os
@@ -134,6 +136,15 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with atomic_path(path) as beside:
         beside.write_text(text, encoding="utf-8")
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV with a header, which `dvc plots` draws."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tft.core.conversation import Tool
-from tft.core.task import RESPOND, Task
+from tft.core.task import RESPOND, Task, talking_tool
 
 Kind = Literal["city", "name", "category", "flag", "count", "date", "time", "text"]
 """How a slot's values are made and spoken of; `text` is only ever told (a phone number)."""
@@ -76,15 +76,10 @@ class Service:
 
     def task(self) -> Task:
         """The task of serving it: a tool to talk with, one to search and one to book."""
-        talk = Tool(
-            RESPOND,
+        talk = talking_tool(
             "Talks to the user: a question, an offer, an answer, a confirmation, a goodbye. "
             "Returns nothing; what the user says next is the next message.",
-            {
-                "type": "object",
-                "properties": {"message": {"type": "string", "description": "The words to say."}},
-                "required": ["message"],
-            },
+            "The words to say.",
         )
         search = self._tool(self.search, f"Finds {self.thing}s that fit the user's wishes.")
         book = self._tool(self.book, f"Books the chosen {self.thing}, once the user has agreed.")
