@@ -150,4 +150,3 @@ def keep(name: str) -> None:
     readme, table = (path.read_text("utf-8") for path in (root / "README.md", kept / TABLE))
     write_text(root / "README.md", with_table(readme, name, table))
     click.echo(f"kept as {kept.relative_to(root)}; commit it with git")
-

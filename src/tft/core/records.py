@@ -76,7 +76,7 @@ def _contradict(one: Label, other: Label) -> bool:
     return any(one.arguments[name] != other.arguments[name] for name in shared)
 
 
-class Relabelled(NamedTuple):
+class Relabeled(NamedTuple):
     """A conversation with its calls decided, or, where one could not be, why it is rejected."""
 
     conversation: Conversation | None
@@ -85,7 +85,7 @@ class Relabelled(NamedTuple):
 
 
 def decision_rows(
-    traces: Sequence[Conversation], results: Sequence[Relabelled]
+    traces: Sequence[Conversation], results: Sequence[Relabeled]
 ) -> list[dict[str, Any]]:
     """What became of every turn, those of rejected traces too, as `tables.DECISIONS` holds it."""
     return [
@@ -105,10 +105,10 @@ def decision_rows(
     ]
 
 
-def relabelled_traces(
-    traces: Sequence[Conversation], results: Sequence[Relabelled]
+def relabeled_traces(
+    traces: Sequence[Conversation], results: Sequence[Relabeled]
 ) -> list[Conversation]:
-    """The traces that could be labelled anew; provenance says why a turn was changed."""
+    """The traces that could be labeled anew; provenance says why a turn was changed."""
     kept = []
     for trace, result in zip(traces, results, strict=True):
         if one := result.conversation:
@@ -117,7 +117,7 @@ def relabelled_traces(
                 for decision, (_, call) in zip(result.decisions, trace.turns(), strict=True)
                 if decision.call != call
             }
-            kept.append(replace(one, provenance={**one.provenance, "relabelled": changed}))
+            kept.append(replace(one, provenance={**one.provenance, "relabeled": changed}))
     return kept
 
 
@@ -127,7 +127,7 @@ class Plan:
 
     Attributes:
         id: of the conversation that comes of it.
-        exemplars: relabelled traces to write another one like.
+        exemplars: relabeled traces to write another one like.
         context: traces as they were logged, for what users ask and services know; their calls may
             be wrong.
         mutations: for each list of topics in params, the topic drawn.

@@ -91,7 +91,7 @@ RELEVANCE = _table(
      "kept": pa.bool_(), "reason": pa.string()},
     nullable=set(),
 )  # fmt: skip
-# What became of each turn of a relabelled trace; `votes` is canonical JSON, {member: call or null}.
+# What became of each turn of a relabeled trace; `votes` is canonical JSON, {member: call or null}.
 DECISIONS = _table(
     ("conversation", "turn"),
     {**TURN, "name": pa.string(), "arguments": pa.string(), "reason": pa.string(),

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from tft.core.conversation import Conversation
 from tft.core.records import (
-    Relabelled,
+    Relabeled,
     Relevance,
     decision_rows,
     kept_by,
-    relabelled_traces,
+    relabeled_traces,
     relevance_rows,
 )
 from tft.core.task import Task
@@ -34,14 +34,14 @@ class Labeled(NamedTuple):
 
 def as_given(held_out: Sequence[Conversation]) -> Labeled:
     """The held-out conversations of a test set, whose calls are its labels."""
-    return Labeled(held_out, [], [], {"labelled_by": "the corpus"})
+    return Labeled(held_out, [], [], {"labeled_by": "the corpus"})
 
 
 def by_machine(
     held_out: Sequence[Conversation],
     task: Task,
     score_relevance: Callable[[Sequence[Conversation], Task], list[Relevance]],
-    relabel: Callable[[Sequence[Conversation], Task], list[Relabelled]],
+    relabel: Callable[[Sequence[Conversation], Task], list[Relabeled]],
     thresholds: tuple[int, int],
     machine: str,
 ) -> Labeled:
@@ -51,15 +51,15 @@ def by_machine(
     fitting = [trace for trace in held_out if trace.id in kept]
     results = relabel(fitting, task)
     test = [
-        replace(trace, provenance={**trace.provenance, "labelled_by": machine})
-        for trace in relabelled_traces(fitting, results)
+        replace(trace, provenance={**trace.provenance, "labeled_by": machine})
+        for trace in relabeled_traces(fitting, results)
     ]
     return Labeled(
         test,
         relevance_rows(scores, kept),
         decision_rows(fitting, results),
         {
-            "labelled_by": machine,
+            "labeled_by": machine,
             "rejected_by_filter": len(held_out) - len(fitting),
             "rejected_by_relabel": len(fitting) - len(test),
         },

@@ -1,4 +1,4 @@
-"""Relabelling by a committee of language models, and an arbiter where its members differ."""
+"""Relabeling by a committee of language models, and an arbiter where its members differ."""
 
 import random
 import string
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tft.core.conversation import Conversation, ToolCall, canonical_json
-from tft.core.records import Decision, Label, Relabelled
+from tft.core.records import Decision, Label, Relabeled
 from tft.core.task import Task
 from tft.llm.chat import Chat, Outcome, Refusal
 from tft.llm.prompts import (
@@ -65,7 +65,7 @@ def relabel(
     temperature: float,
     max_tokens: int,
     stage: str,
-) -> list[Relabelled]:
+) -> list[Relabeled]:
     """Relabel every turn of every conversation, in their order.
 
     Args:
@@ -148,7 +148,7 @@ def arbitrate(
     arbiter: str,
     stage: str,
     **options: Any,
-) -> list[Relabelled]:
+) -> list[Relabeled]:
     """Decide each conversation's calls; the arbiter is asked only where candidates differ."""
     pairs = list(zip(conversations, candidates, strict=True))
     ballots = [drawn(one, found) for one, found in pairs]
@@ -216,7 +216,7 @@ def parse_choice(
 
 def _decided(
     conversation: Conversation, found: Candidates, chosen: Calls | None, reason: str
-) -> Relabelled:
+) -> Relabeled:
     """The records of a conversation; `reason` is that of turns on which candidates differ."""
     answers = _answers(found)
     missing = f": without {_missing(found)}" if len(answers) < len(found) else ""
@@ -234,9 +234,9 @@ def _decided(
             told = ("unanimous" if len(given) > 1 else "only candidate") + missing
         decisions.append(Decision(turn, call, told, votes))
     if chosen is None:
-        return Relabelled(None, decisions, reason)
+        return Relabeled(None, decisions, reason)
     calls = {decision.turn: decision.call for decision in decisions if decision.call}
-    return Relabelled(conversation.with_calls(calls), decisions, None)
+    return Relabeled(conversation.with_calls(calls), decisions, None)
 
 
 def _answers(found: Candidates) -> dict[str, Calls]:

@@ -10,17 +10,17 @@ from tft.synthesize.config import SynthesizeConfig
 
 
 def choose_seeds(
-    relabelled: Sequence[Conversation], logged: Sequence[Conversation], number: int, seed: int
+    relabeled: Sequence[Conversation], logged: Sequence[Conversation], number: int, seed: int
 ) -> tuple[list[Conversation], list[Conversation]]:
-    """(seeds, context): relabelled traces drawn by the seed, and the others as they were logged.
+    """(seeds, context): relabeled traces drawn by the seed, and the others as they were logged.
 
     Args:
-        relabelled: the traces that relabelling kept.
-        logged: the traces that the filter kept, before relabelling.
+        relabeled: the traces that relabeling kept.
+        logged: the traces that the filter kept, before relabeling.
         number: of seeds; all there are where they are fewer.
         seed: of the draw.
     """
-    drawn = random.Random(f"{seed}/seeds").sample(relabelled, min(number, len(relabelled)))
+    drawn = random.Random(f"{seed}/seeds").sample(relabeled, min(number, len(relabeled)))
     ids = {one.id for one in drawn}
     seeds = sorted(drawn, key=lambda one: one.id)
     return seeds, [one for one in logged if one.id not in ids]
@@ -41,7 +41,7 @@ def draw_plan(
     if len(seeds) < params.exemplars:
         raise InputError(
             f"synthesize.exemplars: {params.exemplars} are shown at a time, but there are only "
-            f"{len(seeds)} relabelled traces; lower it, or bring more traces"
+            f"{len(seeds)} relabeled traces; lower it, or bring more traces"
         )
     rng = random.Random(f"{seed}/plan {number}")
     return Plan(

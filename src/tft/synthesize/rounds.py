@@ -36,7 +36,7 @@ def generate_valid(
 
     Args:
         generate: turns plans into drafts.
-        seeds: relabelled traces; drafts that copy one are rejected.
+        seeds: relabeled traces; drafts that copy one are rejected.
         context: traces as they were logged.
         task: whose tools the calls must fit.
         params: target, batch, rounds and limits.
