@@ -1,4 +1,4 @@
-"""vLLM in this process: which engine runs, and which weights and code it answers with."""
+"""vLLM in this process: the running engine, and the identity of its weights and code."""
 
 import functools
 import hashlib
@@ -10,14 +10,14 @@ from typing import Any
 
 from tft.core.errors import InputError
 
-# The engine that runs, if one does, after its model and options.
+# At most one entry: the model, the options, and the running engine.
 _running: list[tuple[str, dict[str, Any], Any]] = []
 
 
 def vllm_engine(model: str, otherwise: str, **options: Any) -> Any:
-    """The one engine of this process, of this model with these options: reused, or started.
+    """The one engine of this process, started with this model and these options, or reused.
 
-    Another one is stopped first, because each takes nearly all memory that it finds.
+    An engine with another model or options is stopped first, because each takes nearly all memory.
 
     Raises:
         InputError: vLLM is not installed; `otherwise` says what to do instead of installing it.
@@ -29,18 +29,18 @@ def vllm_engine(model: str, otherwise: str, **options: Any) -> Any:
 
 
 def stop_engine() -> None:
-    """Give back the memory, if an engine runs: engines hold on to themselves."""
+    """Stop the running engine, if any, to free its memory, which deleting it would not do."""
     while _running:
         _running.pop()[2].llm_engine.engine_core.shutdown()
 
 
 def start_vllm(model: str, otherwise: str, **options: Any) -> Any:
-    """One more engine (`vllm.LLM`) of a local folder or hub id, with vLLM's own options.
+    """Start an engine (`vllm.LLM`) with a local folder or Hugging Face id and vLLM's options.
 
     Raises:
         InputError: vLLM is not installed; `otherwise` says what to do instead of installing it.
     """
-    # Read by vLLM when it is imported. 2 GiB of KV cache hold the tiny student's test set.
+    # vLLM reads these when it is imported. A KV cache of 2 GiB holds the tiny student's test set.
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
@@ -56,18 +56,19 @@ def start_vllm(model: str, otherwise: str, **options: Any) -> Any:
 
 @functools.cache
 def fingerprint(model: str, revision: str | None = None) -> str:
-    """What vLLM loads by this name: sha256 of a folder's files, or a hub id's commit.
+    """The identity of a model that vLLM loads: SHA-256 of a folder's files, or a Hub commit.
 
-    Once per process, because large models take minutes to read. Not `student.checkpoint`'s, which
-    needs torch: a run whose answers are all in the cache would wait for its import.
+    Computed once per process, because large models take minutes to read. The function of the same
+    name in `student.checkpoint` needs torch, whose import would delay a run with all answers
+    cached.
 
     Raises:
-        InputError: there is no such model.
+        InputError: the model does not exist.
     """
     if not Path(model).exists():
         return _commit(model, revision)
     digest = hashlib.sha256()
-    # README.md may change: a model card does not answer.
+    # README.md may change, because a model card does not affect answers.
     files = sorted(path for path in Path(model).glob("*.*") if path.suffix != ".md")
     for path in files or [Path(model)]:  # a single file: GGUF
         with path.open("rb") as file:
@@ -80,17 +81,17 @@ def _commit(model: str, revision: str | None) -> str:
     from huggingface_hub import hf_hub_download  # noqa: PLC0415 (slow to import)
 
     try:
-        # Of the latest commit; without network, of the one that was downloaded last.
+        # From the latest commit or, without network, from the one that was downloaded last.
         config = hf_hub_download(model, "config.json", revision=revision)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"params.yaml: llm.models: {model!r} is no folder, and no model of the hub: {error}"
+            f"params.yaml: llm.models: {model!r} is no folder and no model of the hub: {error}"
         ) from error
     return Path(config).parent.name
 
 
 def vllm_version() -> str:
-    """Build and version of vLLM; the empty string where there is none."""
+    """Build and version of vLLM, or an empty string if it is not installed."""
     for build in ("vllm", "vllm-cpu"):
         with suppress(importlib.metadata.PackageNotFoundError):
             return f"{build} {importlib.metadata.version(build)}"
