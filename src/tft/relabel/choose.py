@@ -1,4 +1,4 @@
-"""Who plays the relabeling committee."""
+"""Choose who relabels traces: rules or a committee of language models."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,7 +15,7 @@ RelabelTraces = Callable[[Sequence[Conversation], Task], list[Relabeled]]
 
 
 def choose(config: RelabelConfig, chat: Chat, stage: str) -> RelabelTraces:
-    """Who relabels traces; `stage` names the requests in ledger and progress."""
+    """The function that relabels traces; `stage` names its requests in ledger and progress bar."""
     match config.role:
         case "rules":
             return rules.relabel

@@ -1,4 +1,4 @@
-"""Labels for held-out traces that nobody labeled: the same filter and the same committee."""
+"""Labels for held-out traces that have none, by the same filter and the same committee."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,13 +17,14 @@ from tft.core.task import Task
 
 
 class Labeled(NamedTuple):
-    """The test conversations, what filter and committee said of each, and counts.
+    """The test conversations, and how they were labeled.
 
     Attributes:
-        conversations: to test on.
-        scores: rows of `tables.RELEVANCE`, one a held-out conversation.
-        decisions: rows of `tables.DECISIONS`, one a turn that the filter kept.
-        summary: who labeled them, and how many were rejected.
+        conversations: The conversations to test on.
+        scores: Rows of `tables.RELEVANCE`, one per held-out conversation.
+        decisions: Rows of `tables.DECISIONS`, one per turn of the conversations that the filter
+            kept.
+        summary: Who labeled the conversations, and how many were rejected.
     """
 
     conversations: Sequence[Conversation]
@@ -33,7 +34,7 @@ class Labeled(NamedTuple):
 
 
 def as_given(held_out: Sequence[Conversation]) -> Labeled:
-    """The held-out conversations of a test set, whose calls are its labels."""
+    """The held-out conversations of a test set, whose calls are already labels."""
     return Labeled(held_out, [], [], {"labeled_by": "the corpus"})
 
 
@@ -45,7 +46,7 @@ def by_machine(
     thresholds: tuple[int, int],
     machine: str,
 ) -> Labeled:
-    """Held-out traces, filtered and relabeled; `machine` names who did it."""
+    """Filter and relabel held-out traces; `machine` names who does it, for the results."""
     scores = score_relevance(held_out, task)
     kept = kept_by(scores, *thresholds)
     fitting = [trace for trace in held_out if trace.id in kept]
