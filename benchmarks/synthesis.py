@@ -129,7 +129,7 @@ def main(scenarios: Sequence[str], out: Path | None) -> None:
     rows.append(["real", *[""] * 3, *(len(set(said(real, r))) for r in ("user", "agent")),
                  *[""] * 3, f"{bad:.3f}"])  # fmt: skip
     for name in scenarios or params.run:
-        relabelled, logged = (
+        relabeled, logged = (
             read_conversations(Path("data") / step / name / "train.parquet")
             for step in ("relabeled", "filtered")
         )
@@ -137,10 +137,10 @@ def main(scenarios: Sequence[str], out: Path | None) -> None:
         if len(unseen) < LEAST_UNSEEN:
             withheld = {one.id for one in random.Random(1).sample(real, len(real) // 4)}
             unseen = [one for one in real if one.id in withheld]
-            relabelled = [one for one in relabelled if one.id not in withheld]
+            relabeled = [one for one in relabeled if one.id not in withheld]
             logged = [one for one in logged if one.id not in withheld]
         seeds, context = choose_seeds(
-            relabelled, logged, params.synthesize.seed_conversations[name], params.data_seed
+            relabeled, logged, params.synthesize.seed_conversations[name], params.data_seed
         )
         begin = time.process_time()
         generate = synthesizer(seeds, context, task)

@@ -45,7 +45,7 @@ def main(params: Params, scenario: str, pipeline: str) -> None:
         read_conversations(Path("data") / pipeline / scenario / "train.parquet"),
         losses,
         read_metrics(Path(f"data/scores/cells/{cell}.json"), "score"),
-        labelled_by=read_metrics(Path("data/test/summary.json"), "label_test")["labelled_by"],
+        labeled_by=read_metrics(Path("data/test/summary.json"), "label_test")["labeled_by"],
     )
 
 

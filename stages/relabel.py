@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tft.config import Params, load_params
 from tft.core.errors import InputError
-from tft.core.records import decision_rows, disputed, relabelled_traces
+from tft.core.records import decision_rows, disputed, relabeled_traces
 from tft.core.stage import stage
 from tft.core.tables import (
     DECISIONS,
@@ -37,7 +37,7 @@ def main(params: Params, scenario: str) -> None:
     folder = Path("data/relabeled") / scenario
     rows = decision_rows(traces, results)
     write_rows(folder / "decisions.parquet", DECISIONS, rows)
-    kept = relabelled_traces(traces, results)
+    kept = relabeled_traces(traces, results)
     if not kept:
         reasons = Counter(result.rejection for result in results).most_common(1)
         raise InputError(

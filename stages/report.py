@@ -38,7 +38,7 @@ def main(params: Params) -> None:
         run.cells,
         run.comparison,
         run.contamination,
-        run.labelled_by,
+        run.labeled_by,
         layout.scenarios,
         layout.pipelines,
         corpus=layout.corpus,

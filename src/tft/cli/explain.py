@@ -60,7 +60,7 @@ def explain(address: str, params: Params, data: Path) -> str:
         shown, how = traces.logged[name], "logged"
         if any(row["kept"] for row in traces.decisions.get(name, [])):
             train = data / pipeline / scenario / "train.parquet"
-            shown, how = _conversation(name, train), "relabelled"
+            shown, how = _conversation(name, train), "relabeled"
         lines = _of_messages(how, message_rows(shown.messages))
         lines = itertools.chain(lines, _of_trace(name, pipeline, traces))
     text = "\n".join([address, *lines])
@@ -152,11 +152,11 @@ def _of_trace(name: str, pipeline: str, traces: Traces) -> Iterator[str]:
 def _of_decisions(name: str, traces: Traces) -> Iterator[str]:
     rows = traces.decisions.get(name)
     if rows is None:
-        yield "Relabelling: nothing decided, the trace did not come this far"
+        yield "Relabeling: nothing decided, the trace did not come this far"
         return
     logged = dict(traces.logged[name].turns())
     changed = [row for row in rows if _call_of(row) != logged.get(row["turn"])]
-    yield f"Relabelling: {_verdict(rows[0])}, {len(changed)} of {len(rows)} turns changed"
+    yield f"Relabeling: {_verdict(rows[0])}, {len(changed)} of {len(rows)} turns changed"
     agreed = Counter[str]()
     for row in rows:
         votes = {

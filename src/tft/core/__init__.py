@@ -1,1 +1,1 @@
-"""The ground: records, tables, errors, what every stage shares."""
+"""What every room builds on: records, tables, errors, and the frame of a stage script."""

@@ -1,4 +1,4 @@
-"""What all sections of params have in common: no unknown keys, bounded numbers, one-line errors."""
+"""What all params files share: no unknown keys, bounded numbers, errors that fit on one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from tft.core.errors import InputError
 
-MAX_SEED = 2**32 - 1  # numpy takes no larger one
+MAX_SEED = 2**32 - 1  # numpy accepts no larger seed
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -22,7 +22,7 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 class Section(BaseModel):
-    """A section of a params file. Unknown keys are errors: a misspelled key must not be ignored."""
+    """A section of a params file. Unknown keys are errors, because one may be a misspelled key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
@@ -33,11 +33,11 @@ S = TypeVar("S", bound=Section)
 def read_config(path: Path, kind: type[S]) -> S:
     """Read and validate a params file.
 
-    ruamel.yaml and not PyYAML: `dvc exp run -S x=1e-5` writes `1e-05`, which PyYAML, a YAML 1.1
-    reader, takes for a string.
+    Uses ruamel.yaml instead of PyYAML: `dvc exp run -S x=1e-5` writes `1e-05`, which PyYAML, a YAML
+    1.1 reader, reads as a string.
 
     Raises:
-        InputError: names the file, the key, the value and what is allowed.
+        InputError: names the file, the key, the value, and what is allowed.
     """
     try:
         content = YAML(typ="safe").load(path)
@@ -52,20 +52,21 @@ def read_config(path: Path, kind: type[S]) -> S:
         for problem in error.errors():
             parts = list(problem["loc"])
             if parts[:1] == ["scenarios"]:
-                del parts[2:3]  # pydantic puts the kind of scenario, no key of the file, there
+                del parts[2:3]  # pydantic inserts the kind of scenario, which is no key of the file
             line = f"{path}: {'.'.join(map(str, parts)) or 'as a whole'}: {problem['msg']}"
-            # An error about the whole file names its keys in the message; printing the input would
-            # bury it. In place of a variable's name the key itself may stand: it is not printed.
+            # An error about the whole file names its keys in the message, which the whole input
+            # would bury. A value of key_variable may be the secret key itself, put there by
+            # mistake.
             shown = parts and parts[-1] != "key_variable"
             lines.append(line + (f" (got {problem['input']!r:.80})" if shown else ""))
         raise InputError("\n".join(lines)) from None
 
 
 def environment(name: str, default: str) -> str:
-    """An environment variable that overrides a param (places differ between machines)."""
+    """The environment variable `name` if it is set and not empty, otherwise `default`."""
     return os.environ.get(name) or default
 
 
 def cache_folder(room: str) -> Path:
-    """Where a room keeps slow or paid results by content, outside DVC: TFT_CACHE/ROOM."""
+    """TFT_CACHE/ROOM, where a room keeps slow or paid results by content, outside DVC."""
     return Path(environment("TFT_CACHE", ".cache")) / room

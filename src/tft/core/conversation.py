@@ -1,4 +1,4 @@
-"""The records that everything else passes around: tool calls, messages, conversations, tools."""
+"""The records that all other code passes around: tool calls, messages, conversations, tools."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ Role = Literal["user", "assistant"]
 
 
 def canonical_json(value: Any) -> str:
-    """The one spelling of a JSON value: sorted keys, no NaN, non-ASCII kept as it is.
+    """The unique spelling of a JSON value: sorted keys, no NaN, non-ASCII characters unescaped.
 
     Raises:
-        InputError: the value would not come back unchanged (NaN, tuples, keys that are no strings)
-            or holds a lone surrogate, which UTF-8 and therefore Parquet cannot carry.
+        InputError: the value would not survive a round trip (NaN, tuples, keys that are not
+            strings), or it holds a lone surrogate, which UTF-8 and therefore Parquet cannot
+            represent.
     """
     try:
         text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -35,13 +36,16 @@ def canonical_json(value: Any) -> str:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A function's name and its arguments, a JSON object."""
+    """The name of a function and its arguments, a JSON object.
+
+    Example: ToolCall("FindRestaurants", {"city": "Oakland", "cuisine": "Thai"}).
+    """
 
     name: str
     arguments: dict[str, Any]
 
     def __post_init__(self) -> None:
-        """Reject what Parquet or JSON would change in silence."""
+        """Reject values that Parquet or JSON would silently change."""
         if not isinstance(self.name, str) or not self.name:
             raise InputError(f"a tool call needs a name, got {self.name!r}")
         if not isinstance(self.arguments, dict):
@@ -58,9 +62,10 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Message:
-    """What the user (or a tool, through the user's place) says, or the assistant's one tool call.
+    """A user message or an assistant message, which is always exactly one tool call.
 
-    Exactly one of `content` (user) and `tool_call` (assistant) is set.
+    Exactly one of `content` (user) and `tool_call` (assistant) is set. The result of a service call
+    is the next user message, as JSON.
     """
 
     role: Role
@@ -93,7 +98,7 @@ def user(content: str) -> Message:
 
 
 def assistant(name: str, arguments: dict[str, Any]) -> Message:
-    """An assistant message: the one call."""
+    """An assistant message, which is one tool call."""
     return Message("assistant", tool_call=ToolCall(name, arguments))
 
 
@@ -101,9 +106,9 @@ def assistant(name: str, arguments: dict[str, Any]) -> Message:
 class Conversation:
     """A dialogue with an id that is unique within its table.
 
-    `source` names where it came from (a service, a file); `provenance` is free-form JSON on what
-    was done to it. Provenance is for people and for evaluation: nothing that trains, labels or
-    generates may read it.
+    `source` names where it came from, such as the service "Restaurants_1". `provenance` is
+    free-form JSON that records what was done to it, for people and for evaluation: nothing that
+    trains, labels, or generates may read it.
     """
 
     id: str
@@ -112,7 +117,7 @@ class Conversation:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Reject conversations that no table can hold."""
+        """Reject conversations that a table cannot hold."""
         if not self.id:
             raise InputError("a conversation needs an id")
         if not self.messages:
@@ -120,7 +125,7 @@ class Conversation:
         canonical_json([self.id, self.source, self.provenance])
 
     def turns(self) -> Iterator[tuple[int, ToolCall]]:
-        """(index, call) of every assistant message: the units predicted, judged and scored."""
+        """Yield (index, call) of every assistant message: what is predicted, judged, and scored."""
         for index, message in enumerate(self.messages):
             if message.tool_call is not None:
                 yield index, message.tool_call
@@ -136,14 +141,14 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Tool:
-    """A function the agent may call; `parameters` is its JSON Schema (OpenAI function form)."""
+    """A function that the agent may call; `parameters` is its JSON Schema."""
 
     name: str
     description: str
     parameters: dict[str, Any]
 
     def to_openai(self) -> dict[str, Any]:
-        """The OpenAI `tools` entry."""
+        """The tool as an entry of OpenAI's `tools` list."""
         return {
             "type": "function",
             "function": {
@@ -155,10 +160,10 @@ class Tool:
 
     @staticmethod
     def from_openai(entry: Mapping[str, Any]) -> Tool:
-        """Read an OpenAI `tools` entry.
+        """Read an entry of OpenAI's `tools` list.
 
         Raises:
-            InputError: no function name or no object schema.
+            InputError: the entry has no function name or no schema.
         """
         match entry:
             case {"function": {"name": str(name), "parameters": dict(parameters)} as function} if (
@@ -172,16 +177,17 @@ class Tool:
 
 @dataclass(frozen=True)
 class ParseError:
-    """What a text that is no tool call gets instead of one: the reason, in words."""
+    """Why a model output could not be parsed as a tool call."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One assistant turn with what was predicted for it: the unit judged and scored.
+    """One assistant turn and what was predicted for it: the unit that is judged and scored.
 
-    `prefix` is every message before the turn, `raw` the predicted text that `prediction` was read
+    `conversation` is the conversation's id, `index` the position of the assistant message in it,
+    and `prefix` all messages before it. `raw` is the predicted text that `prediction` was parsed
     from.
     """
 
@@ -195,10 +201,11 @@ class Turn:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judge's word on a turn: `reason` is a label and words, `evidence` the fact it rests on.
+    """A judge's verdict on a turn.
 
-    `good` is None where no judge gave a verdict: such a turn is counted, never scored. `votes` are
-    those of a panel, by the judges' names.
+    `good` is None where no judge gave a verdict: such a turn is counted, never scored. `reason` is
+    a label, a colon, and an explanation, such as "equal: the same call as the reference".
+    `evidence` is the fact that the verdict rests on. `votes` are the verdicts of a panel, by judge.
     """
 
     good: bool | None
@@ -208,9 +215,9 @@ class Verdict:
 
 
 def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Messages in OpenAI chat form; arguments as objects, which is what chat templates expect.
+    """Messages in OpenAI's chat format, with arguments as objects, as chat templates expect them.
 
-    Call ids are the message's index, so that equal conversations give equal output.
+    Call ids are made from message indices, so that equal conversations give equal output.
     """
     result: list[dict[str, Any]] = []
     for index, message in enumerate(messages):
@@ -224,10 +231,10 @@ def to_openai(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def from_openai(messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
-    """Read OpenAI chat messages; `arguments` may be an object or a JSON string.
+    """Read messages in OpenAI's chat format; `arguments` may be an object or a JSON string.
 
     Raises:
-        InputError: names the position and what is wrong with the message there.
+        InputError: names the position of the message and what is wrong with it.
     """
     result = []
     for index, message in enumerate(messages):
@@ -258,13 +265,13 @@ def _message_from_openai(message: Mapping[str, Any]) -> Message:
 
 
 def render_call(call: ToolCall) -> str:
-    """The call as a model writes it: Hermes form, as Qwen3 does, without the end of the turn."""
+    """The call as a model writes it: in Hermes format, as Qwen3 does, without the end of turn."""
     body = json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
     return f"<tool_call>\n{body}\n</tool_call>"
 
 
 def parse_call(name: Any, arguments: Any) -> ToolCall:
-    """A tool call from its name and its arguments, an object or the JSON string of one."""
+    """A tool call from a name and arguments, which may be an object or a JSON string."""
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
@@ -277,9 +284,9 @@ def parse_call(name: Any, arguments: Any) -> ToolCall:
 
 @lru_cache(maxsize=100_000)
 def result_items(text: str) -> list[dict[str, Any]] | None:
-    """The items of a tool's result, if the text is one: a JSON object or a list of objects.
+    """The items of a tool result, or None if the text is none: a JSON object or a list of objects.
 
-    The list must not be changed: equal texts share one answer.
+    Callers must not change the list, because equal texts share one.
     """
     try:
         value = json.loads(text)
@@ -290,14 +297,14 @@ def result_items(text: str) -> list[dict[str, Any]] | None:
 
 
 def result_of(message: Message) -> list[dict[str, Any]] | None:
-    """The items of a tool's result, if the message is one: JSON in place of the user's words."""
+    """The items of a tool result, or None if the message is not a tool result."""
     return None if message.content is None else result_items(message.content)
 
 
 def text_of(conversation: Conversation) -> str:
-    """A conversation as it is compared: what is said, called and returned, one below the other.
+    """A conversation as text for similarity: messages, calls, and results, one after the other.
 
-    Arguments stand in the order of their names, so that another order hides no copy.
+    Arguments are sorted by name, so that a copy is found whatever the order of its arguments.
     """
     return "\n".join(
         str(message.content) if message.tool_call is None else _rendered(message.tool_call)

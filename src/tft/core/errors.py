@@ -4,7 +4,7 @@ import click
 
 
 class InputError(click.ClickException, ValueError):
-    """Input that a person has to mend: names the file, the row or key, the value and the fix.
+    """Bad input that a person has to fix: names the file, the row or key, the value, and the fix.
 
     A `ClickException`, so that every stage and command ends with one line and exit code 1 instead
     of a traceback.

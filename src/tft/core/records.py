@@ -1,7 +1,7 @@
-"""What curation says of traces and makes of them: scores, labels, plans and drafts.
+"""The records of curation: relevance scores, labels, decisions, plans, and drafts.
 
-Rules experts and language models give the same records, so the stages do not know who played a
-role.
+Language models and their stand-ins return the same records, so a stage does not know which of the
+two it used.
 """
 
 import itertools
@@ -25,9 +25,9 @@ class Layout(NamedTuple):
 
 
 class Relevance(NamedTuple):
-    """Scores of one trace from 1 (not at all) to 5, and what they rest on.
+    """Relevance and coherence of one trace, each from 1 (not at all) to 5, and their reason.
 
-    0 and 0 is a trace that nobody scored, `reason` says why: it reaches no threshold.
+    Both are 0 if the trace could not be scored, which no threshold accepts; `reason` then says why.
     """
 
     conversation: str
@@ -37,7 +37,7 @@ class Relevance(NamedTuple):
 
 
 def kept_by(scores: Sequence[Relevance], min_relevance: int, min_coherence: int) -> set[str]:
-    """The ids of the traces whose scores reach both thresholds."""
+    """The ids of the traces whose scores reach both minimums."""
     return {
         score.conversation
         for score in scores
@@ -51,13 +51,13 @@ def relevance_rows(scores: Sequence[Relevance], kept: set[str]) -> list[dict[str
 
 
 SERVICE = ""
-"""The tool of a label that knows only that a service was called."""
+"""The tool of a label that knows only that some service was called, but not which."""
 
 
 class Label(NamedTuple):
-    """What a member of the committee makes of one turn.
+    """The call that one committee member proposes for one turn.
 
-    An argument that a rule knows nothing about is left out.
+    Labeling functions leave out arguments about which they know nothing.
     """
 
     tool: str
@@ -65,7 +65,7 @@ class Label(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What became of one turn, why, and who voted for what."""
+    """The call decided for one turn (None if undecided), the reason, and each member's vote."""
 
     turn: int
     call: ToolCall | None
@@ -74,21 +74,21 @@ class Decision(NamedTuple):
 
 
 def disputed(votes: Mapping[str, Label | None]) -> bool:
-    """Whether two members contradict each other: other tools, or other values of an argument."""
+    """Whether two members contradict each other in the tool or in the value of an argument."""
     labels = [label for label in votes.values() if label]
-    return any(_contradict(one, other) for one, other in itertools.combinations(labels, 2))
+    return any(_contradict(first, second) for first, second in itertools.combinations(labels, 2))
 
 
-def _contradict(one: Label, other: Label) -> bool:
-    if one.tool != other.tool:
-        named = {one.tool, other.tool} - {SERVICE}
+def _contradict(first: Label, second: Label) -> bool:
+    if first.tool != second.tool:
+        named = {first.tool, second.tool} - {SERVICE}
         return len(named) > 1 or RESPOND in named
-    shared = one.arguments.keys() & other.arguments.keys()
-    return any(one.arguments[name] != other.arguments[name] for name in shared)
+    shared = first.arguments.keys() & second.arguments.keys()
+    return any(first.arguments[name] != second.arguments[name] for name in shared)
 
 
-class Relabelled(NamedTuple):
-    """A conversation with its calls decided, or, where one could not be, why it is rejected."""
+class Relabeled(NamedTuple):
+    """A conversation with its decided calls, or the reason why it is rejected."""
 
     conversation: Conversation | None
     decisions: list[Decision]
@@ -96,9 +96,9 @@ class Relabelled(NamedTuple):
 
 
 def decision_rows(
-    traces: Sequence[Conversation], results: Sequence[Relabelled]
+    traces: Sequence[Conversation], results: Sequence[Relabeled]
 ) -> list[dict[str, Any]]:
-    """What became of every turn, those of rejected traces too, as `tables.DECISIONS` holds it."""
+    """Rows of `tables.DECISIONS`, one per turn, including the turns of rejected traces."""
     return [
         {
             "conversation": trace.id,
@@ -116,19 +116,21 @@ def decision_rows(
     ]
 
 
-def relabelled_traces(
-    traces: Sequence[Conversation], results: Sequence[Relabelled]
+def relabeled_traces(
+    traces: Sequence[Conversation], results: Sequence[Relabeled]
 ) -> list[Conversation]:
-    """The traces that could be labelled anew; provenance says why a turn was changed."""
+    """The traces that were not rejected; provenance records the reason of every changed turn."""
     kept = []
     for trace, result in zip(traces, results, strict=True):
-        if one := result.conversation:
+        if conversation := result.conversation:
             changed = {
                 str(decision.turn): decision.reason
                 for decision, (_, call) in zip(result.decisions, trace.turns(), strict=True)
                 if decision.call != call
             }
-            kept.append(replace(one, provenance={**one.provenance, "relabelled": changed}))
+            kept.append(
+                replace(conversation, provenance={**conversation.provenance, "relabeled": changed})
+            )
     return kept
 
 
@@ -137,12 +139,12 @@ class Plan:
     """One conversation to generate.
 
     Attributes:
-        id: of the conversation that comes of it.
-        exemplars: relabelled traces to write another one like.
-        context: traces as they were logged, for what users ask and services know; their calls may
-            be wrong.
-        mutations: for each list of topics in params, the topic drawn.
-        seed: of all that is random about it.
+        id: The id of the generated conversation.
+        exemplars: Relabeled traces that the generated conversation should resemble.
+        context: Traces as they were logged, which show what users ask and what services know.
+            Their calls may be wrong.
+        mutations: The topic drawn from each list of topics in params, by the name of the list.
+        seed: Seed of everything random in the generation.
     """
 
     id: str
@@ -153,7 +155,7 @@ class Plan:
 
 
 class Draft(NamedTuple):
-    """What came of a plan: a conversation, not yet validated, or the reason why there is none."""
+    """The result of a plan: a conversation, not yet validated, or the reason why there is none."""
 
     plan: Plan
     conversation: Conversation | None

@@ -1,10 +1,10 @@
-"""Verdicts that need no judge: an unparseable answer, a wrong function, an equal call."""
+"""Verdicts that need no judge: an unparseable output, a wrong function, an equal call."""
 
 from tft.core.conversation import ParseError, Turn, Verdict
 
 
 def settled(turn: Turn) -> Verdict | None:
-    """The verdict on a turn that no judge is needed for; None: one is."""
+    """The verdict on a turn, or None if it takes a judge to give one."""
     prediction, reference = turn.prediction, turn.reference
     if isinstance(prediction, ParseError):
         return Verdict(False, f"unparseable: {prediction.reason}")

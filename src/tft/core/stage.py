@@ -1,8 +1,8 @@
-"""What every stage script shares: its params, its command line, its time, one-line errors.
+"""What every stage script shares: params, command line, elapsed time, and one-line errors.
 
-DVC does not keep how long a stage took, and it must not be in outputs that other stages depend on.
-So each stage that DVC runs leaves reports/times/STAGE.json, of its last run that ended well, which
-neither DVC nor git knows; the stage `report` gathers what is there.
+DVC does not record how long a stage took, and times must not be in outputs that other stages depend
+on. Each stage that DVC runs therefore writes the time of its last successful run to
+reports/times/STAGE.json, which neither DVC nor git tracks. The stage `report` reads these files.
 """
 
 import inspect
@@ -25,7 +25,7 @@ P = TypeVar("P")
 
 
 class Time(TypedDict):
-    """How long a stage took, in seconds, and when it was measured (UTC, to the minute)."""
+    """How long a stage took, in seconds, and when this was measured (UTC, to the minute)."""
 
     seconds: float
     measured: NotRequired[str]
@@ -34,10 +34,10 @@ class Time(TypedDict):
 def stage(load: Callable[[], P]) -> Callable[[Callable[..., Time | None]], click.Command]:
     """Turn `main(params, *arguments)` into the command of a stage script.
 
-    The command's help is the script's docstring, its arguments are those of `main` behind `params`,
-    converted to their annotated types, and bad input ends it with one line and exit code 1 (see
-    `InputError`). Its time is noted if DVC runs it; a stage that took its result from a cache
-    returns the time that the result cost.
+    The command's help is the script's docstring. Its arguments are those of `main` after `params`,
+    converted to their annotated types. Bad input ends it with one line and exit code 1 (see
+    `InputError`). If DVC runs it, its time is recorded; a stage that took its result from a cache
+    returns the time that computing the result took.
     """
 
     def decorate(main: Callable[..., Time | None]) -> click.Command:
@@ -55,14 +55,14 @@ def stage(load: Callable[[], P]) -> Callable[[Callable[..., Time | None]], click
 
 
 def elapsed() -> Time:
-    """How long this process has been running, imports included."""
+    """How long this process has been running, including imports."""
     seconds = round(time.time() - psutil.Process().create_time(), 1)
     now = datetime.now(UTC).isoformat(timespec="minutes").removesuffix("+00:00")
     return {"seconds": seconds, "measured": now}
 
 
 def read_times(items: Collection[str]) -> dict[str, Time]:
-    """The noted times by stage; of the stages that run once per item, those of these items."""
+    """The recorded times, by stage; for stages that run once per item, only those of `items`."""
     return {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(TIMES.glob("*.json"))

@@ -1,4 +1,4 @@
-"""Conversations to Parquet and back without holding them all."""
+"""Stream conversations to Parquet and back without holding all of them in memory."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -12,45 +12,48 @@ from tft.core.errors import InputError
 from tft.core.tables import CONVERSATIONS, atomic_path, conversation_of, iterate_rows, row_of
 
 ROWS = 1000
-"""Conversations in memory at a time, which are also a row group of the file."""
+"""Conversations in memory at a time, and rows per row group of the file."""
 
 
 class Stored(Iterable[Conversation]):
-    """The conversations of a file, in their order; read anew each time they are gone through.
+    """The conversations of a file, in file order. Each iteration reads the file again.
 
-    Going through them raises InputError where there is no such file, or no such table in it.
+    Iterating raises InputError if the file does not exist or does not hold a table of
+    conversations.
     """
 
     def __init__(self, path: Path) -> None:
-        """Of a file that `tables.read_conversations` could read whole."""
+        """Open nothing yet; `path` is a file that `tables.read_conversations` can read."""
         self._path = path
 
     def __iter__(self) -> Iterator[Conversation]:
-        """From the first."""
+        """Iterate from the first conversation."""
         return map(conversation_of, iterate_rows(self._path, CONVERSATIONS, ROWS))
 
 
 def write_stream(path: Path, conversations: Iterable[Conversation]) -> int:
-    """Write conversations that come in the order of their ids, whole or not at all.
+    """Write conversations that arrive in the order of their ids, all or none.
 
-    The file is one that `tables.read_conversations` reads.
+    The result is a file that `tables.read_conversations` can read.
 
     Returns:
-        How many they were.
+        The number of conversations.
 
     Raises:
-        InputError: two have one id, or come out of order; and whatever reading them raises.
+        InputError: two conversations share an id or arrive out of order, or reading them failed.
     """
-    rows, last, number = iter(conversations), "", 0
+    remaining, last_id, written = iter(conversations), "", 0
     with (
         atomic_path(path) as beside,
         pq.ParquetWriter(beside, CONVERSATIONS.schema, compression="zstd") as writer,
     ):
-        while batch := list(itertools.islice(rows, ROWS)):
-            for one in batch:
-                if one.id <= last:
-                    raise InputError(f"{path}: {one.id!r} after {last!r}: twice, or out of order")
-                last = one.id
+        while batch := list(itertools.islice(remaining, ROWS)):
+            for conversation in batch:
+                if conversation.id <= last_id:
+                    raise InputError(
+                        f"{path}: {conversation.id!r} after {last_id!r}: twice, or out of order"
+                    )
+                last_id = conversation.id
             writer.write_table(pa.Table.from_pylist(list(map(row_of, batch)), CONVERSATIONS.schema))
-            number += len(batch)
-    return number
+            written += len(batch)
+    return written

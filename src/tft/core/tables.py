@@ -1,7 +1,7 @@
-"""Parquet tables: one declared schema per table, checked both ways, written whole or not at all.
+"""Parquet tables: one declared schema per table, checked on reading and writing.
 
-Rows are sorted by their key columns and carry no timestamps, so that equal content is equal bytes
-and DVC's cascade stops where nothing changed.
+Files are written completely or not at all. Rows are sorted by their key columns and carry no
+timestamps, so that equal content gives equal bytes and DVC stops where nothing changed.
 """
 
 import csv
@@ -29,7 +29,7 @@ from tft.core.errors import InputError
 
 
 class Table(NamedTuple):
-    """A table's columns and the columns that identify a row (and order the file)."""
+    """The columns of a table, and the key columns, which identify a row and order the file."""
 
     schema: pa.Schema
     key: tuple[str, ...]
@@ -40,7 +40,8 @@ def _table(key: tuple[str, ...], columns: Mapping[str, pa.DataType], nullable: s
     return Table(pa.schema(fields), key)
 
 
-# Arguments travel as canonical JSON strings: a column of mixed structs gets null-filled in silence.
+# Arguments are stored as canonical JSON strings, because Arrow silently fills a column of mixed
+# structs with nulls.
 MESSAGE = pa.struct(
     [
         pa.field("role", pa.string(), nullable=False),
@@ -60,7 +61,7 @@ CONVERSATIONS = _table(
     nullable=set(),
 )
 
-# A turn is (conversation id, index of the assistant message).
+# A turn is identified by the conversation's id and the index of the assistant message.
 TURN = {"conversation": pa.string(), "turn": pa.int32()}
 ANSWERS = _table(
     ("conversation", "turn"),
@@ -77,7 +78,7 @@ VERDICTS = _table(
     ("conversation", "turn"),
     {**TURN, "judge": pa.string(), "good": pa.bool_(), "reason": pa.string(),
      "evidence": pa.string()},
-    nullable={"good", "evidence"},  # good: no judge gave a verdict
+    nullable={"good", "evidence"},  # good is null where no judge gave a verdict
 )  # fmt: skip
 SCORES = _table(
     ("conversation", "turn"),
@@ -98,7 +99,7 @@ RELEVANCE = _table(
      "kept": pa.bool_(), "reason": pa.string()},
     nullable=set(),
 )  # fmt: skip
-# What became of each turn of a relabelled trace; `votes` is canonical JSON, {member: call or null}.
+# The decision on each turn of a trace; `votes` is canonical JSON, {member: call or null}.
 DECISIONS = _table(
     ("conversation", "turn"),
     {**TURN, "name": pa.string(), "arguments": pa.string(), "reason": pa.string(),
@@ -106,9 +107,10 @@ DECISIONS = _table(
     nullable={"name", "arguments"},
 )  # fmt: skip
 
-# Every conversation that was generated, or should have been, with what it was generated from
-# (`exemplars`, `context`: canonical JSON lists of conversation ids; `mutations`: {list: topic}).
-# `messages` are those of a rejected one, null where the answer was none; a kept one is in train.
+# Every conversation that was generated or failed to be, with what it was generated from:
+# `exemplars` and `context` are canonical JSON lists of conversation ids, `mutations` is
+# {list: topic}. `messages` are those of a rejected conversation, or null if the answer could not be
+# parsed; the messages of kept conversations are in train.parquet.
 DRAFTS = _table(
     ("conversation",),
     {"conversation": pa.string(), "exemplars": pa.string(), "context": pa.string(),
@@ -120,7 +122,7 @@ DRAFTS = _table(
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; on success synced and renamed, on failure removed."""
+    """A temporary path beside `path`, synced and renamed on success and removed on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -133,7 +135,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file completely or not at all."""
     with atomic_path(path) as beside:
         beside.write_text(text, encoding="utf-8")
 
@@ -148,7 +150,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all; keys keep their order."""
+    """Write a JSON file completely or not at all; keys keep their order."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -156,7 +158,7 @@ def write_rows(path: Path, table: Table, rows: Iterable[Mapping[str, Any]]) -> N
     """Write rows sorted by the table's key.
 
     Raises:
-        InputError: a column is missing, unknown, of the wrong type or null where it may not be, or
+        InputError: a column is missing, unknown, of the wrong type, or null where it may not be; or
             two rows share a key.
     """
     rows = sorted(rows, key=lambda row: tuple(row[column] for column in table.key))
@@ -185,13 +187,14 @@ def read_rows(path: Path, table: Table) -> list[dict[str, Any]]:
     """Read a table written by `write_rows`.
 
     Raises:
-        InputError: no such file, not Parquet, or columns other than declared.
+        InputError: the file does not exist, is not Parquet, or has columns other than those
+            declared.
     """
     return list(iterate_rows(path, table))
 
 
 def iterate_rows(path: Path, table: Table, batch: int = 1 << 16) -> Iterator[dict[str, Any]]:
-    """The rows that `read_rows` gives, held in memory `batch` at a time."""
+    """Yield the rows of `read_rows`, with `batch` rows in memory at a time."""
     try:
         with pq.ParquetFile(path) as file:
             if not file.schema_arrow.equals(table.schema):
@@ -212,15 +215,15 @@ def write_conversations(path: Path, conversations: Iterable[Conversation]) -> No
 
 
 def read_conversations(path: Path) -> list[Conversation]:
-    """Read conversations, in the order of their ids."""
+    """Read conversations, sorted by id."""
     return [conversation_of(row) for row in read_rows(path, CONVERSATIONS)]
 
 
 def read_turns(path: Path, conversations: Sequence[Conversation]) -> list[Turn]:
-    """Every assistant turn of the conversations, in their order, with its prediction at `path`.
+    """Every assistant turn of the conversations, in order, with its prediction from `path`.
 
     Raises:
-        InputError: a turn lacks its prediction or a prediction its turn; names the first.
+        InputError: a turn has no prediction, or a prediction has no turn; names the first one.
     """
     rows = {(row["conversation"], row["turn"]): row for row in read_rows(path, PREDICTIONS)}
     turns = []
@@ -258,7 +261,7 @@ def _prediction(row: Mapping[str, Any]) -> ToolCall | ParseError:
 
 
 def message_rows(messages: Iterable[Message]) -> list[dict[str, Any]]:
-    """Messages as a column of type MESSAGE holds them."""
+    """Messages as values of a MESSAGE column."""
     return [
         {
             "role": message.role,
@@ -281,7 +284,7 @@ def row_of(conversation: Conversation) -> dict[str, Any]:
 
 
 def conversation_of(row: Mapping[str, Any]) -> Conversation:
-    """The conversation of a row of CONVERSATIONS."""
+    """The conversation in a row of CONVERSATIONS."""
     messages = []
     for message in row["messages"]:
         call = None

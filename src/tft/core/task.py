@@ -1,4 +1,4 @@
-"""The task: what the agent is for, which tools it has, and by what rubric it is judged."""
+"""The task: what the agent is for, which tools it has, and the rubric by which it is judged."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tft.core.errors import InputError
 from tft.core.tables import write_json
 
 RESPOND = "respond_to_user"
-"""The tool through which an agent talks; it returns nothing, the user's next message follows."""
+"""The tool with which an agent talks. It returns nothing; the user's next message follows."""
 
 
 def talking_tool(description: str, message: str) -> Tool:
@@ -30,23 +30,23 @@ def talking_tool(description: str, message: str) -> Tool:
 
 @dataclass(frozen=True)
 class Task:
-    """Description and tools are shown to the student; the rubric only to judges."""
+    """A task. Students see the description and the tools; only judges see the rubric."""
 
     description: str
     tools: tuple[Tool, ...]
     judge_instructions: str
 
     def tool(self, name: str) -> Tool | None:
-        """The declared tool of that name, if any."""
+        """The declared tool with this name, or None."""
         return next((tool for tool in self.tools if tool.name == name), None)
 
     def tools_openai(self) -> list[dict[str, Any]]:
-        """The OpenAI `tools` list."""
+        """The tools as OpenAI's `tools` list."""
         return [tool.to_openai() for tool in self.tools]
 
 
 def call_flaw(call: ToolCall, task: Task) -> str | None:
-    """How a call breaks the schema of its tool, if it does; undeclared arguments do."""
+    """How a call violates the schema of its tool, or None. Undeclared arguments violate it."""
     tool = task.tool(call.name)
     if tool is None:
         return f"undeclared tool: {call.name}"
@@ -56,7 +56,7 @@ def call_flaw(call: ToolCall, task: Task) -> str | None:
 
 
 def write_task(path: Path, task: Task) -> None:
-    """Write a task in the published `job_description.json` form."""
+    """Write a task in the published format of `job_description.json`."""
     write_json(
         path,
         {
@@ -80,7 +80,7 @@ def read_task(path: Path) -> Task:
 
 
 def parse_task(where: str, text: bytes) -> Task:
-    """The content of a `job_description.json`; `where` names it in errors."""
+    """Parse the content of a `job_description.json`; `where` names it in errors."""
     try:
         content = json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

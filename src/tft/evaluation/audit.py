@@ -1,4 +1,4 @@
-"""How far filtering and relabelling restore traces whose truth is known.
+"""How far filtering and relabeling restore traces whose truth is known.
 
 Only benchmarks know it: their traces are damaged copies of right ones. A trace is told by what its
 users and tools say, which no damage touches (but for traces of another service, which have no
@@ -43,14 +43,14 @@ def audit(
     kept: Mapping[str, bool],
     decided: Decided,
 ) -> dict[str, Any]:
-    """Compare traces, filter and relabelling with the truth.
+    """Compare traces, filter and relabeling with the truth.
 
     Args:
         traces: of the scenario, as logged.
         truth: right conversations of the task.
         kept: whether the filter kept a trace, by its id.
         decided: (name, arguments) by conversation id and message index, of every turn of every
-            trace that was kept, rejected relabellings included; None where nothing was decided.
+            trace that was kept, rejected relabelings included; None where nothing was decided.
 
     Returns:
         Shares, null where there is nothing to share out: of the task's traces kept and of the

@@ -34,7 +34,7 @@ def write_student_card(
     conversations: Sequence[Conversation],
     losses: Mapping[str, float],
     metrics: Mapping[str, Any],
-    labelled_by: str,
+    labeled_by: str,
 ) -> None:
     """Write a fine-tuned student's README.md with the numbers of its own run.
 
@@ -51,7 +51,7 @@ def write_student_card(
         losses: {split: last loss in nats per target token, mean over rows}.
         metrics: of the cell, see `evaluation.summary`. With several training seeds the student is
             the first's, and so are the scores on its card.
-        labelled_by: who labeled the test conversations: the corpus or a machine.
+        labeled_by: who labeled the test conversations: the corpus or a machine.
     """
     scenario, pipeline = cell
     name = f"{scenario}-{pipeline}"
@@ -98,8 +98,8 @@ def write_student_card(
         metrics=own,
         scores=scores,
         judge_measured=own.get("judge_measured"),
-        labeled_by=labelled_by,
-        labeled_by_machine=labelled_by.startswith("machine"),
+        labeled_by=labeled_by,
+        labeled_by_machine=labeled_by.startswith("machine"),
         students=len(others),
         judge_mean=metrics["judge"],
         judge_spread=metrics["spread"]["judge"] if others else None,

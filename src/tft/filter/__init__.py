@@ -1,1 +1,1 @@
-"""Which traces fit the task and are coherent."""
+"""Scores traces for relevance and coherence, and keeps those that reach the minimums."""

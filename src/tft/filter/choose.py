@@ -1,4 +1,4 @@
-"""Who plays the filter."""
+"""Choose who scores traces: rules or a language model."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,7 +15,7 @@ ScoreRelevance = Callable[[Sequence[Conversation], Task], list[Relevance]]
 
 
 def choose(config: FilterConfig, chat: Chat, stage: str) -> ScoreRelevance:
-    """Who scores how well traces fit the task; `stage` names the requests in the ledger."""
+    """The function that scores traces; `stage` names its requests in ledger and progress bar."""
     match config.role:
         case "rules":
             return rules.score_relevance

@@ -10,7 +10,7 @@ from tft.core.config import Count, Section
 
 
 class Threshold(Section):
-    """The least relevance and coherence, each 1 to 5, that a trace needs to be kept."""
+    """The minimum relevance and coherence, each from 1 to 5, that a trace needs to be kept."""
 
     min_relevance: Annotated[int, Field(ge=1, le=5)]
     min_coherence: Annotated[int, Field(ge=1, le=5)]
@@ -21,7 +21,7 @@ class Threshold(Section):
 
 
 class FilterConfig(Section):
-    """Who scores traces, and what each scenario keeps."""
+    """Who scores traces, and the minimum scores in each scenario."""
 
     role: Literal["rules", "llm"]
     model: str

@@ -1,4 +1,4 @@
-"""Relevance and coherence of traces, by a language model."""
+"""Relevance and coherence of traces, scored by a language model."""
 
 from collections.abc import Sequence
 
@@ -36,33 +36,38 @@ def score_relevance(
     max_tokens: int,
     stage: str,
 ) -> list[Relevance]:
-    """Score each trace against the task; one without an answer scores 0 and 0 and says why.
+    """Score each trace against the task, with one request per trace.
+
+    A trace without an answer scores 0 for both, with the reason.
 
     Args:
-        conversations: one request for each.
-        task: what they are to be about.
-        chat: who is asked.
-        model: a name in params.llm.models.
-        max_tokens: of an answer.
-        stage: the requests' name in ledger and progress bar.
+        conversations: The traces to score.
+        task: The task that they should belong to.
+        chat: Sends the requests.
+        model: A name in `llm.models` of params.yaml.
+        max_tokens: Upper bound on the length of an answer, in tokens.
+        stage: Name of the requests in ledger and progress bar.
     """
     requests = [
         ask(
             model,
             INSTRUCTIONS,
             task,
-            f"{block('trace', numbered(one))}\n\nGrade this trace.",
+            f"{block('trace', numbered(conversation))}\n\nGrade this trace.",
             SCHEMA,
             max_tokens=max_tokens,
         )
-        for one in conversations
+        for conversation in conversations
     ]
     outcomes = chat(requests, stage)
-    return [parse(one.id, outcome) for one, outcome in zip(conversations, outcomes, strict=True)]
+    return [
+        parse(conversation.id, outcome)
+        for conversation, outcome in zip(conversations, outcomes, strict=True)
+    ]
 
 
 def parse(conversation: str, outcome: Outcome) -> Relevance:
-    """The scores in an answer."""
+    """Parse the scores in an answer."""
     answer = read(outcome, SCHEMA)
     if isinstance(answer, Refusal):
         return Relevance(conversation, 0, 0, f"no score: {why(answer)}")

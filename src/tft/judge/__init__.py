@@ -1,1 +1,1 @@
-"""Verdicts, good or bad, on predicted turns."""
+"""Gives every predicted turn a verdict, good or bad."""

@@ -1,4 +1,4 @@
-"""Who judges."""
+"""Choose the judge: rules or language models."""
 
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -17,10 +17,10 @@ Judge = Callable[[Sequence[Turn], Task], list[Verdict]]
 def choose(
     config: JudgeConfig, chat: Connection, stage: str, today: date | None
 ) -> tuple[Judge, str]:
-    """The judge, and its name and version as they stand beside every score.
+    """The judge, and its name and version as shown beside every score.
 
-    `stage` names the requests in ledger and progress; `today` is the day on which the conversations
-    take place, None if it differs from one to the next.
+    `stage` names its requests in ledger and progress bar. `today` is the date on which the
+    conversations take place, or None if it differs between them.
     """
     match config.role:
         case "rules":

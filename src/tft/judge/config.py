@@ -9,7 +9,7 @@ from tft.core.config import Count, Names, Section
 
 
 class JudgeConfig(Section):
-    """Who gives verdicts, and the day that a benchmark takes place (see `Params.today`)."""
+    """Who gives verdicts, and the date of a benchmark's conversations (see `Params.today`)."""
 
     role: Literal["rules", "llm"]
     models: Names

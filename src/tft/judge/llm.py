@@ -1,7 +1,7 @@
-"""Verdicts by language models: the task's rubric, one or several judges, the majority's word.
+"""Verdicts by language models: the task's rubric, one or several judges, the majority's verdict.
 
-What parsing, names and schemas decide is never asked, so nothing that a conversation or a
-prediction says can talk a judge out of it.
+Models are not asked what parsing, names, and schemas already decide, so nothing in a conversation
+or a prediction can talk a judge out of it.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from tft.llm.chat import Chat, Outcome, Refusal
 from tft.llm.prompts import TEXT, ask, block, plain, plain_call, read, record, why
 
 VERSION = 1
-"""Bumped whenever the prompt changes or a verdict may for another reason."""
+"""Raised whenever the prompt changes, or anything else that may change a verdict."""
 
 INSTRUCTIONS = """\
 You judge an agent. At one turn of a conversation, compare the call that it predicted with the \
@@ -30,7 +30,7 @@ Answer with a JSON object, the reason being one sentence that names the fact it 
 SCHEMA = record(reason=TEXT, verdict={"type": "string", "enum": ["good", "bad"]})
 
 Vote = tuple[bool, str] | Refusal
-"""(good, the reason), or why there is neither."""
+"""(good, reason), or why there is no verdict."""
 
 
 def judge(
@@ -44,16 +44,16 @@ def judge(
     """A verdict for every turn, in order.
 
     Args:
-        turns: those that need no judge are settled without one.
-        task: with rubric and declared tools.
-        chat: who is asked.
-        models: names in params.llm.models; each gives a verdict on every turn.
-        max_tokens: of an answer.
-        stage: the requests' name in ledger and progress bar.
+        turns: The turns. Those that need no judge are decided without requests.
+        task: The task, with its rubric and declared tools.
+        chat: Sends the requests.
+        models: Names in `llm.models` of params.yaml. Each model gives a verdict on every turn.
+        max_tokens: Upper bound on the length of an answer, in tokens.
+        stage: Name of the requests in ledger and progress bar.
 
     Returns:
-        Good takes a majority of the verdicts given: as many bad ones make it bad, `tie` being the
-        reason. A turn on which no judge gave a verdict has none: it is counted, never scored.
+        A turn is good if more models say so than say bad; with equal numbers it is bad, and the
+        reason is `tie`. If no model gave a verdict, the turn has none: it is counted, never scored.
     """
     verdicts = [settled(turn) or _against_schema(turn, task) for turn in turns]
     open_turns = [turn for turn, verdict in zip(turns, verdicts, strict=True) if verdict is None]
@@ -77,7 +77,7 @@ def judge(
 
 
 def _against_schema(turn: Turn, task: Task) -> Verdict | None:
-    assert isinstance(turn.prediction, ToolCall)  # else it is settled
+    assert isinstance(turn.prediction, ToolCall)  # otherwise `settled` gave a verdict
     flaw = call_flaw(turn.prediction, task)
     return (
         Verdict(False, f"against_schema: {flaw.removeprefix('against the schema: ')}")
@@ -97,7 +97,7 @@ def _question(turn: Turn) -> str:
 
 
 def parse(outcome: Outcome) -> Vote:
-    """The verdict in an answer."""
+    """Parse the verdict in an answer."""
     answer = read(outcome, SCHEMA)
     if isinstance(answer, Refusal):
         return answer
@@ -105,17 +105,17 @@ def parse(outcome: Outcome) -> Vote:
 
 
 def majority(votes: dict[str, Vote]) -> Verdict:
-    """One verdict of several; those who gave none have no vote."""
-    told = "; ".join(f"{model}: {_told(vote)}" for model, vote in votes.items())
-    given = {model: vote[0] for model, vote in votes.items() if not isinstance(vote, Refusal)}
-    if not given:
-        return Verdict(None, f"no_verdict: {told}")
-    good, bad = sum(given.values()), len(given) - sum(given.values())
+    """The majority of several verdicts; models that gave none do not vote."""
+    summary = "; ".join(f"{model}: {_summary(vote)}" for model, vote in votes.items())
+    verdicts = {model: vote[0] for model, vote in votes.items() if not isinstance(vote, Refusal)}
+    if not verdicts:
+        return Verdict(None, f"no_verdict: {summary}")
+    good, bad = sum(verdicts.values()), len(verdicts) - sum(verdicts.values())
     label = "tie" if good == bad else "judged"
-    return Verdict(good > bad, f"{label}: {good} good, {bad} bad", told, given)
+    return Verdict(good > bad, f"{label}: {good} good, {bad} bad", summary, verdicts)
 
 
-def _told(vote: Vote) -> str:
+def _summary(vote: Vote) -> str:
     if isinstance(vote, Refusal):
         return f"no verdict, {why(vote)}"
     return f"{'good' if vote[0] else 'bad'}, {vote[1]}"

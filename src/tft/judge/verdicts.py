@@ -1,4 +1,4 @@
-"""Verdicts as tables and as counts."""
+"""Verdicts as tables and counts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,15 +28,15 @@ def verdict_rows(
 
 
 def prediction_files(data: Path) -> list[Path]:
-    """The predictions of policies and teacher, then of the students, each group by name.
+    """The prediction files of policies and teacher, then of students, each group sorted by name.
 
     Raises:
-        InputError: there are none; names the stage that makes them.
+        InputError: there are no students' predictions; names the stage that makes them.
     """
     students = sorted((data / "predictions/students").glob("*.parquet"))
     if not students:
         raise InputError(
-            f"{data}/predictions: no student's answers; `dvc repro predict` makes them"
+            f"{data}/predictions: no predictions of students; `dvc repro predict` makes them"
         )
     others = [
         *(data / "predictions/policies").glob("*.parquet"),
@@ -48,21 +48,23 @@ def prediction_files(data: Path) -> list[Path]:
 def read_judged(
     predictions: Path, verdicts: Path, tests: Sequence[Conversation]
 ) -> list[tuple[Turn, dict[str, Any]]]:
-    """Every predicted turn with its row of `tables.VERDICTS`, in the order of the tests' turns.
+    """Every predicted turn with its row of `tables.VERDICTS`, in the order of the test turns.
 
     Raises:
-        InputError: the two files do not hold the same turns; names the stage that mends it.
+        InputError: the two files do not hold the same turns; names the stage that fixes this.
     """
     turns = read_turns(predictions, tests)
     rows = {(row["conversation"], row["turn"]): row for row in read_rows(verdicts, VERDICTS)}
     if rows.keys() != {(turn.conversation, turn.index) for turn in turns}:
-        raise InputError(f"{verdicts}: not the turns of {predictions}; run `dvc repro judge` again")
+        raise InputError(
+            f"{verdicts}: its turns are not those of {predictions}; run `dvc repro judge` again"
+        )
     return [(turn, rows[turn.conversation, turn.index]) for turn in turns]
 
 
 def count_verdicts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """How many turns, how many without a verdict, and the bad ones by the label of their reason."""
-    bad = Counter(one.reason.split(":")[0] for one in verdicts if one.good is False)
+    """The number of turns, of turns without a verdict, and of bad turns by label of the reason."""
+    bad = Counter(verdict.reason.split(":")[0] for verdict in verdicts if verdict.good is False)
     return {
         "turns": len(verdicts),
         "no_verdict": sum(verdict.good is None for verdict in verdicts),

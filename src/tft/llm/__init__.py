@@ -1,4 +1,4 @@
-"""Asking large language models: one `Chat`, two back ends, one cache, one ledger."""
+"""Requests to language models: one `Chat` type, two back ends, one cache, one ledger."""
 
 from tft.llm.connection import Connection, connect
 

@@ -1,4 +1,4 @@
-"""Answers on disk, by what was asked: an answer once received is never paid for again."""
+"""Answers on disk, keyed by request: an answer once received is never paid for again."""
 
 import hashlib
 import json
@@ -15,22 +15,25 @@ from tft.llm.chat import Reply, Request
 from tft.llm.config import ModelConfig
 from tft.llm.engine import vllm_version
 
-VERSION = 1  # to be raised when the same request would be sent or read differently
+VERSION = 1  # raise this when the same request would be sent or read differently
 OPENAI = "https://api.openai.com/v1"
 
 
 def address(model: ModelConfig) -> str | None:
-    """Where a model is asked; None: in this process. OPENAI_BASE_URL as for OpenAI's own client."""
+    """The address of a model's endpoint, or None for a model in this process.
+
+    OPENAI_BASE_URL has the meaning that it has for OpenAI's own client.
+    """
     if model.backend == "vllm":
         return None
     return (model.base_url or environment("OPENAI_BASE_URL", OPENAI)).rstrip("/")
 
 
 def answerer(model: ModelConfig) -> str | list[str]:
-    """Who answers: an endpoint's name for it, or, in this process, weights and vLLM's version.
+    """What identifies a model: the endpoint's name for it, or its weights and vLLM's version.
 
     Raises:
-        InputError: there is no such model.
+        InputError: the model does not exist.
     """
     if model.backend == "vllm":
         return [fingerprint(model.model, model.options.get("revision")), vllm_version()]
@@ -38,10 +41,10 @@ def answerer(model: ModelConfig) -> str | list[str]:
 
 
 def cache_key(request: Request, model: ModelConfig) -> str:
-    """sha256 over everything that can change the answer, and nothing else: no name, no key.
+    """SHA-256 of everything that can change the answer, and of nothing else, such as API keys.
 
     Raises:
-        InputError: the request is not representable as JSON; there is no such model.
+        InputError: the request is not representable as JSON, or the model does not exist.
     """
     parts = {
         "version": VERSION,
@@ -49,7 +52,7 @@ def cache_key(request: Request, model: ModelConfig) -> str:
         "model": answerer(model),
         "options": model.options,
         "messages": list(request.messages),
-        # As it is, because models write an object's properties in the schema's order.
+        # Not sorted, because models write an object's properties in the order of the schema.
         "schema": json.dumps(request.schema, allow_nan=False),
         "temperature": float(request.temperature),
         "max_tokens": request.max_tokens,
@@ -59,19 +62,19 @@ def cache_key(request: Request, model: ModelConfig) -> str:
 
 
 class Cache:
-    """`answers.sqlite` in a folder: whole rows, durable when `write` returns, many processes."""
+    """`answers.sqlite` in a folder, durable when `write` returns, shared by many processes."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the cache, or make it.
+        """Open the cache, or create it.
 
         Raises:
-            InputError: the folder cannot be written, or the file is no cache.
+            InputError: the folder cannot be written to, or the file is not a cache.
         """
         self._path = folder / "answers.sqlite"
         with self._errors_named():
             folder.mkdir(parents=True, exist_ok=True)
-            # SQLite's defaults (rollback journal, synchronous FULL) keep what was committed
-            # through a kill and a power cut.
+            # With SQLite's defaults (rollback journal, synchronous FULL) committed rows survive
+            # a killed process and a power cut.
             self._database = sqlite3.connect(self._path, timeout=60)
             self._database.execute(
                 "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, content TEXT NOT NULL,"
@@ -79,17 +82,17 @@ class Cache:
             )
 
     def read(self, keys: Iterable[str]) -> dict[str, Reply]:
-        """The answers there are to these keys."""
+        """The answers to those of the keys that have one."""
         query = "SELECT content, prompt_tokens, completion_tokens FROM answers WHERE key = ?"
         with self._errors_named():
             rows = ((key, self._database.execute(query, [key]).fetchone()) for key in keys)
             return {key: Reply(*row) for key, row in rows if row}
 
     def write(self, key: str, reply: Reply) -> None:
-        """Keep an answer; it is on disk when this returns.
+        """Store an answer, which is on disk when this returns.
 
         Raises:
-            InputError: the disk is full, say.
+            InputError: it cannot be stored, for example because the disk is full.
         """
         row = [key, reply.content, reply.prompt_tokens, reply.completion_tokens]
         with self._errors_named(), self._database:

@@ -1,4 +1,4 @@
-"""What is asked of a language model and what comes back; the one type every role asks through."""
+"""Requests to a language model and their outcomes, and the one type through which roles ask."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -13,11 +13,12 @@ from tft.core.conversation import canonical_json
 
 @dataclass(frozen=True)
 class Request:
-    """Messages for a model; equal requests are one request, so ask for samples by `seed`.
+    """A request to a model. Equal requests are sent once, so several samples need several seeds.
 
-    `model` is a name in params.llm.models, a message `{"role": ..., "content": ...}`. `schema` is
-    the JSON Schema of the answer (null: free text); models write an object's properties in the
-    schema's order. `max_tokens` bounds the answer, a reasoning model's thoughts included.
+    `model` is a name in `llm.models` of params.yaml, and a message is `{"role": ..., "content":
+    ...}`. `schema` is the JSON Schema of the answer, or None for free text; models write an
+    object's properties in the order of the schema. `max_tokens` bounds the answer, including a
+    reasoning model's thoughts.
     """
 
     model: str
@@ -28,13 +29,13 @@ class Request:
     seed: int | None = None
 
     def seed_of(self, attempt: int) -> int | None:
-        """The seed of the nth attempt: another one each time, and far from other samples' seeds."""
+        """The seed of the nth attempt, far from the seeds of other attempts and other samples."""
         return None if self.seed is None else self.seed + (attempt << 20)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer that fits its schema, and the tokens it took, rejected attempts included."""
+    """An answer that fits its schema, and the tokens it took, including rejected attempts."""
 
     content: str
     prompt_tokens: int
@@ -43,7 +44,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why one request has no answer: a reason to count by, details to read, tokens paid for."""
+    """Why a request has no answer: a reason to count, details to read, and the tokens paid for."""
 
     reason: str
     detail: str = ""
@@ -51,24 +52,24 @@ class Refusal:
     completion_tokens: int = 0
 
 
-OVER_BUDGET = "over budget"  # the one reason that no caller sees: the whole call stops
+OVER_BUDGET = "over budget"  # the one reason that callers never see, because the whole call stops
 
 Outcome = Reply | Refusal
 Chat = Callable[[Sequence[Request], str], list[Reply | Refusal]]
-"""(requests, the stage's name for ledger and progress bar) -> outcomes, in the same order."""
+"""(requests, name of the stage in ledger and progress bar) -> outcomes, in the same order."""
 
 Settle = Callable[[str, Outcome], None]
-"""What back ends call, with a request's key, as soon as its outcome is known."""
+"""Back ends call this with a request's key as soon as its outcome is known."""
 
 
 def flaw(content: str | None, schema: dict[str, Any] | None, *, cut_off: bool) -> str | None:
-    """What is wrong with an answer, as a reason to count by; None: nothing."""
+    """What is wrong with an answer, as a reason to count, or None if it fits its schema."""
     if cut_off:
         return "cut off at max_tokens"
     if not content or not content.strip():
         return "no content"
     try:
-        # canonical_json: NaN and lone surrogates would break whoever stores the answer.
+        # canonical_json rejects NaN and lone surrogates, which tables cannot store.
         canonical_json(content)
         if schema is None:
             return None

@@ -1,4 +1,4 @@
-"""Params of the language models that roles may name."""
+"""Params of the language models that roles may use."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from tft.core.config import Amount, Count, Section
 
-# No user, password or query: addresses are shown in errors.
+# No user, password, or query, because addresses are shown in errors.
 ADDRESS = r"^https?://(\[[0-9a-fA-F:]+\]|[^\s@?#/:]+)(:\d{1,5})?(/[^\s@?#]*)?$"
 
 
 class Price(Section):
-    """What a million tokens cost."""
+    """The price of a million tokens."""
 
     input: Amount
     output: Amount
 
 
 class ModelConfig(Section):
-    """A language model and where it answers."""
+    """A language model, and the endpoint or process that runs it."""
 
     backend: Literal["openai", "vllm"]
     model: Annotated[str, Field(min_length=1)]
@@ -37,12 +37,12 @@ class ModelConfig(Section):
         cls, price: Price | None, info: ValidationInfo
     ) -> Price | None:
         if price is not None and info.data.get("backend") == "vllm":
-            raise ValueError("what answers in this process (backend: vllm) costs nobody; null it")
+            raise ValueError("a model in this process (backend: vllm) costs nobody; set it to null")
         return price
 
 
 class LlmConfig(Section):
-    """The language models that roles may name, and how patiently and for how much to ask them."""
+    """The language models that roles may use, and the limits on attempts, time, and cost."""
 
     models: dict[str, ModelConfig]
     attempts: Count

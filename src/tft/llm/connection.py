@@ -1,4 +1,4 @@
-"""From params to a `Chat`: cache first, then each model's back end, everything in one ledger."""
+"""From params to a `Chat`: cache first, then each model's back end, all in one ledger."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,23 +17,23 @@ from tft.llm.chat import OVER_BUDGET, Outcome, Refusal, Reply, Request, Settle
 from tft.llm.config import LlmConfig
 from tft.llm.ledger import Ledger
 
-# Refusals of a model without a single answer between: the set-up is wrong, not the requests.
+# After this many refusals of a model without a single answer, the setup is wrong, not the requests.
 HOPELESS = 20
 
 
 def connect(llm: LlmConfig, folder: Path | None = None) -> "Connection":
-    """A `Chat` with the models of params.yaml, answers kept in `folder` (default: TFT_CACHE/llm).
+    """A `Chat` with the models of params.yaml; answers are kept in `folder`, or TFT_CACHE/llm.
 
-    A stage has one for all its roles, so that the budget bounds what they spend together.
+    A stage uses one connection for all its roles, so that the budget bounds their total cost.
     """
     return Connection(llm, folder or cache_folder("llm"))
 
 
 class Connection:
-    """A `Chat`, and the ledger of what was asked through it, within the one budget."""
+    """A `Chat`, with the ledger of its requests and one budget."""
 
     def __init__(self, llm: LlmConfig, folder: Path) -> None:
-        """Nothing is opened, sent or loaded before the first request needs it."""
+        """Open, send, and load nothing before the first request needs it."""
         self._llm = llm
         self._folder = folder
         self._ledger = Ledger(llm)
@@ -46,9 +46,9 @@ class Connection:
         """Outcomes in the order of the requests; each is on disk before it is counted.
 
         Raises:
-            InputError: what concerns all requests: a cache that cannot be used, an unknown model,
-                no key or a wrong one, an endpoint out of reach, the budget. Answers so far are
-                kept.
+            InputError: a problem that concerns all requests: the cache cannot be used, the model is
+                unknown, the key is missing or wrong, the endpoint is unreachable, or the budget is
+                exhausted. Answers received so far are kept.
         """
         keys = [self._key(request) for request in requests]
         distinct = dict(zip(keys, requests, strict=True))
@@ -68,7 +68,7 @@ class Connection:
                 self._ledger.record(stage, model, key, outcome, bought=True)
                 if isinstance(outcome, Refusal):
                     if outcome.reason == OVER_BUDGET:
-                        return  # paid for and counted, but still to ask
+                        return  # paid for and counted, but still without an answer
                     refused[model].append(outcome)
                 outcomes[key] = outcome
                 progress.update()
@@ -79,8 +79,8 @@ class Connection:
         if left := len(distinct) - len(outcomes):
             raise InputError(
                 f"params.yaml: llm.budget: {self._ledger.spent:.4f} of {self._llm.budget} is "
-                f"spent, {stage}'s next request could exceed it; {left} of {len(distinct)} are "
-                "left. Raise llm.budget and run again: it goes on where this one stopped"
+                f"spent, and the next request of {stage} could exceed it; {left} of "
+                f"{len(distinct)} are left. Raise llm.budget and run again, which resumes here"
             )
         click.echo(
             f"{stage}: {len(distinct)} requests, {len(distinct) - len(missing)} from the cache, "
@@ -90,15 +90,15 @@ class Connection:
         return [outcomes[key] for key in keys]
 
     def model_of(self, name: str) -> str:
-        """How the endpoint calls the model of that name in params.llm.models."""
+        """The endpoint's name for the model `name` of `llm.models` in params.yaml."""
         return self._llm.models[name].model
 
     def metrics(self) -> dict[str, Any]:
-        """The ledger so far: equal bytes when everything is asked again."""
+        """The ledger so far, which is the same when all requests are repeated."""
         return self._ledger.metrics()
 
     def usage(self) -> dict[str, Any]:
-        """The same under `llm`, for a stage's metrics; empty where nobody was asked (rules)."""
+        """The ledger under the key `llm`, for a stage's summary; empty without requests."""
         return {"llm": metrics} if (metrics := self.metrics()) else {}
 
     def _key(self, request: Request) -> str:
@@ -129,5 +129,5 @@ def _hopeless(model: str, refusals: Sequence[Refusal]) -> str:
     reasons = Counter(refusal.reason for refusal in refusals)
     return (
         f"params.yaml: llm.models.{model}: {len(refusals)} requests refused and none answered: "
-        f"{dict(reasons)}; the last one: {refusals[-1].detail!r}. Mend the model's settings"
+        f"{dict(reasons)}; the last one: {refusals[-1].detail!r}. Fix the model's settings"
     )

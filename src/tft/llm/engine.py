@@ -1,4 +1,4 @@
-"""vLLM in this process: which engine runs, and which weights and code it answers with."""
+"""vLLM in this process: the running engine, and the identity of its weights and code."""
 
 import os
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from tft.core.errors import InputError
 from tft.core.versions import version_of
 
-# The engine that runs, if one does, after its model and options.
+# At most one entry: the model, the options, and the running engine.
 _running: list[tuple[str, dict[str, Any], Any]] = []
 
 
 def vllm_engine(model: str, otherwise: str, **options: Any) -> Any:
-    """The one engine of this process, of this model with these options: reused, or started.
+    """The one engine of this process, started with this model and these options, or reused.
 
-    Another one is stopped first, because each takes nearly all memory that it finds.
+    An engine with another model or options is stopped first, because each takes nearly all memory.
 
     Raises:
         InputError: vLLM is not installed; `otherwise` says what to do instead of installing it.
@@ -25,18 +25,18 @@ def vllm_engine(model: str, otherwise: str, **options: Any) -> Any:
 
 
 def stop_engine() -> None:
-    """Give back the memory, if an engine runs: engines hold on to themselves."""
+    """Stop the running engine, if any, to free its memory, which deleting it would not do."""
     while _running:
         _running.pop()[2].llm_engine.engine_core.shutdown()
 
 
 def start_vllm(model: str, otherwise: str, **options: Any) -> Any:
-    """One more engine (`vllm.LLM`) of a local folder or hub id, with vLLM's own options.
+    """Start an engine (`vllm.LLM`) with a local folder or Hugging Face id and vLLM's options.
 
     Raises:
         InputError: vLLM is not installed; `otherwise` says what to do instead of installing it.
     """
-    # Read by vLLM when it is imported. 2 GiB of KV cache hold the tiny student's test set.
+    # vLLM reads these when it is imported. A KV cache of 2 GiB holds the tiny student's test set.
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")

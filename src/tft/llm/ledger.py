@@ -1,4 +1,4 @@
-"""What answers cost: by stage and model for the metrics, and against a budget before each one."""
+"""What answers cost, by stage and model, and whether the next request fits into the budget."""
 
 import json
 from collections import Counter, defaultdict
@@ -18,28 +18,28 @@ class _Row:
 
 
 def prompt_bound(request: Request) -> int:
-    """More tokens than a prompt can have: each token of a byte-level tokenizer takes a byte."""
+    """An upper bound on a prompt's tokens: each token of a byte-level tokenizer takes a byte."""
     text = json.dumps([request.messages, request.schema], ensure_ascii=False)
     return len(text.encode()) + 16 * len(request.messages) + 64  # the template's markers
 
 
 class Ledger:
-    """Counts each answer of a stage once, at what it took when it was bought.
+    """Counts each answer of a stage once, with the tokens that it took when it was bought.
 
-    So the metrics of a finished run repeated are the same. What this run paid is told apart, on the
-    terminal only. What a provider charges for answers lost on the way (time-outs, cut connections)
-    nobody is told, so it is in neither.
+    The metrics of a finished run are therefore the same when it is repeated. What the current run
+    paid is printed on the terminal only. What a provider charges for answers lost on the way
+    (time-outs, broken connections) is unknown and in neither.
     """
 
     def __init__(self, llm: LlmConfig) -> None:
-        """An empty ledger at the prices of params.yaml."""
+        """Start an empty ledger with the prices of params.yaml."""
         self._llm = llm
         self._rows: dict[tuple[str, str], _Row] = defaultdict(_Row)
         self._held: dict[str, float] = {}
         self.paid = 0.0
 
     def cost(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """What tokens cost at a model's price; None: no price is known."""
+        """The cost of tokens at a model's price, or None if the price is unknown."""
         price = self._llm.models[model].price
         if price is None:
             return None
@@ -47,7 +47,7 @@ class Ledger:
 
     @property
     def spent(self) -> float:
-        """What all answers so far cost, those from the cache included."""
+        """The cost of all answers so far, including those from the cache."""
         costs = (
             self.cost(model, row.prompt_tokens, row.completion_tokens)
             for (_, model), row in self._rows.items()
@@ -57,25 +57,26 @@ class Ledger:
     def hold(
         self, key: str, request: Request, prompt_tokens: int = 0, completion_tokens: int = 0
     ) -> bool:
-        """Set aside what a request can have cost after its next attempt, tokens so far given.
+        """Reserve the most that a request can cost after its next attempt.
 
-        False: together with what is in flight, that could exceed the budget.
+        `prompt_tokens` and `completion_tokens` are what its earlier attempts took. Returns False if
+        the request, together with those in flight, could exceed the budget.
         """
-        most = self.cost(
+        bound = self.cost(
             request.model,
             prompt_tokens + prompt_bound(request),
             completion_tokens + request.max_tokens,
         )
-        if self._llm.budget is None or most is None:
+        if self._llm.budget is None or bound is None:
             return True
-        others = sum(cost for other, cost in self._held.items() if other != key)
-        if self.spent + others + most > self._llm.budget:
+        held_by_others = sum(cost for other_key, cost in self._held.items() if other_key != key)
+        if self.spent + held_by_others + bound > self._llm.budget:
             return False
-        self._held[key] = most
+        self._held[key] = bound
         return True
 
     def record(self, stage: str, model: str, key: str, outcome: Outcome, *, bought: bool) -> None:
-        """Count an outcome; from the cache (not `bought`) once only."""
+        """Count an outcome; one from the cache (not `bought`) is counted only once."""
         row = self._rows[stage, model]
         if key in row.keys and not bought:
             return
@@ -89,7 +90,7 @@ class Ledger:
             self.paid += self.cost(model, outcome.prompt_tokens, outcome.completion_tokens) or 0.0
 
     def metrics(self) -> dict[str, Any]:
-        """By stage and model: requests, tokens, cost (null without a price), refusals by reason."""
+        """Requests, tokens, cost (None without a price), and refusals by reason, per model."""
         result: dict[str, Any] = {}
         for (stage, model), row in sorted(self._rows.items()):
             cost = self.cost(model, row.prompt_tokens, row.completion_tokens)

@@ -1,9 +1,10 @@
-"""Any OpenAI-compatible endpoint: many requests at once, at a bounded rate, asked again if need be.
+"""Any OpenAI-compatible endpoint: concurrent requests at a bounded rate, with retries.
 
-The official client asks again after 408, 409, 429, 5xx, time-outs and cut connections, waiting
-as `Retry-After` says (seconds or date, up to two minutes, else not at all) or with a growing delay.
-Here is added what it leaves out: the rate, a deadline for a body that trickles in, bodies that are
-no completion, and answers that are empty, cut off or against their schema. `attempts` counts all.
+The official client retries after status 408, 409, 429, and 5xx, time-outs, and broken connections.
+It waits as `Retry-After` says (seconds or a date, if at most two minutes) or with a growing delay.
+This module adds what it leaves out: the rate, a deadline for a body that trickles in, and retries
+after bodies that are no completion and answers that are empty, cut off, or against their schema.
+`attempts` counts all of these.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ class _Usage(BaseModel):
 
 
 class _Completion(BaseModel):
-    """What is read of a chat completion; the client's own type takes whatever comes."""
+    """The part of a chat completion that is read; the client's own type validates nothing."""
 
     choices: list[_Choice] = Field(min_length=1)
     usage: _Usage | None = None
@@ -50,12 +51,13 @@ class _Completion(BaseModel):
 def ask_openai(
     requests: Mapping[str, Mapping[str, Request]], llm: LlmConfig, ledger: Ledger, settle: Settle
 ) -> None:
-    """Ask requests (by model's name, then key) and settle each as soon as its outcome is known.
+    """Send requests, given by model and key, and settle each as soon as its outcome is known.
 
-    Returns early, with requests not settled, where asking on could exceed the budget.
+    Returns early, leaving requests unsettled, if further requests could exceed the budget.
 
     Raises:
-        InputError: what concerns all requests of a model. What was in flight is settled first.
+        InputError: a problem concerns all requests of a model. Requests in flight are settled
+            first.
     """
     endpoints = {name: _Endpoint(name, llm, ledger) for name in requests}
     asyncio.run(_ask_all(endpoints, requests, settle))
@@ -71,13 +73,13 @@ async def _ask_all(
     async def work(name: str, client: openai.AsyncOpenAI) -> None:
         queue, endpoint = queues[name], endpoints[name]
         try:
-            # Where the budget does not allow one more in flight, this worker retires. What the
-            # others bring in may cost less than was set aside, and then they go on.
+            # If the budget does not allow one more request in flight, this worker ends. The others
+            # continue if their answers cost less than was reserved.
             while queue and endpoint.ledger.hold(*queue[0]):
                 key, request = queue.popleft()
                 settle(key, await endpoint.ask(client, key, request))
         except BaseException:
-            # No more is sent, but what is in flight may be paid for already: let it come in.
+            # Send no more, but wait for requests in flight, which may already be paid for.
             for waiting in queues.values():
                 waiting.clear()
             raise
@@ -93,16 +95,16 @@ async def _ask_all(
 
 
 class _Endpoint:
-    """One model of params.yaml at its address."""
+    """One model of params.yaml and its address."""
 
     def __init__(self, name: str, llm: LlmConfig, ledger: Ledger) -> None:
         self.name, self.llm, self.ledger = name, llm, ledger
         self.model = llm.models[name]
         self.address = str(address(self.model))
-        # Not None, for which the client would send OPENAI_API_KEY to wherever base_url points.
+        # Not None: then the client would send OPENAI_API_KEY to wherever base_url points.
         self._key = "no-key"
         if llm.budget is not None and self.model.price is None:
-            raise self._error(f"llm.budget is {llm.budget}, so it needs a price, 0 if it has none")
+            raise self._error(f"llm.budget is {llm.budget}, so it needs a price; 0 if it is free")
         if variable := self.model.key_variable:
             self._key = os.environ.get(variable, "").strip()
             if not (self._key.isascii() and self._key.isprintable() and self._key):
@@ -112,9 +114,9 @@ class _Endpoint:
                 )
 
     def client(self) -> openai.AsyncOpenAI:
-        """A client that keeps to the rate, attempts of its own included, and to the deadline."""
+        """A client that keeps to the rate, including its own retries, and to the deadline."""
         seconds, rate = self.llm.timeout_seconds, self.model.requests_per_minute
-        # Evenly spaced: a bucket of a minute's requests would be spent in one burst, on every call.
+        # Evenly spaced, because a bucket of a minute's requests would be spent in one burst.
         limiter = AsyncLimiter(1, 60 / rate) if rate else None
 
         async def keep_to_rate(_: httpx2.Request) -> None:
@@ -122,8 +124,8 @@ class _Endpoint:
                 await limiter.acquire()
 
         async def read_in_time(response: httpx2.Response) -> None:
-            # The client's time-out is for each read; servers that send blanks to keep the
-            # connection open would never meet it.
+            # The client's time-out applies to each read, so servers that send blanks to keep the
+            # connection open would never reach it.
             try:
                 async with asyncio.timeout(seconds):
                     await response.aread()
@@ -137,7 +139,7 @@ class _Endpoint:
         )
 
     async def ask(self, client: openai.AsyncOpenAI, key: str, request: Request) -> Outcome:
-        """An answer that fits, or why there is none.
+        """An answer that fits its schema, or why there is none.
 
         Raises:
             InputError: the reason concerns all requests.
@@ -150,28 +152,30 @@ class _Endpoint:
                 raw = await patient.chat.completions.with_raw_response.create(**body)
             except openai.APIError as error:
                 reason = self._reason(error)
-                return Refusal(reason, self._told(error.message), prompt_tokens, completion_tokens)
+                return Refusal(
+                    reason, self._without_key(error.message), prompt_tokens, completion_tokens
+                )
             sent += 1 + raw.retries_taken
-            wrong: str | None
+            problem: str | None
             try:
                 completion = _Completion.model_validate_json(raw.text)
             except ValidationError:
-                wrong, told = "no chat completion", raw.text
+                problem, answer = "no chat completion", raw.text
             else:
                 choice, usage = completion.choices[0], completion.usage
-                # A server that does not count is taken to have used all it could.
+                # If a server does not count tokens, assume the upper bounds.
                 prompt_tokens += usage.prompt_tokens if usage else prompt_bound(request)
                 completion_tokens += usage.completion_tokens if usage else request.max_tokens
-                told = choice.message.refusal or choice.message.content or ""
+                answer = choice.message.refusal or choice.message.content or ""
                 if choice.message.refusal or choice.finish_reason == "content_filter":
-                    wrong, sent = "content filter", self.llm.attempts
+                    problem, sent = "content filter", self.llm.attempts
                 else:
                     cut_off = choice.finish_reason == "length"
-                    wrong = flaw(choice.message.content, request.schema, cut_off=cut_off)
-            if wrong is None:
-                return Reply(told, prompt_tokens, completion_tokens)
+                    problem = flaw(choice.message.content, request.schema, cut_off=cut_off)
+            if problem is None:
+                return Reply(answer, prompt_tokens, completion_tokens)
             if sent >= self.llm.attempts:
-                return Refusal(wrong, self._told(told), prompt_tokens, completion_tokens)
+                return Refusal(problem, self._without_key(answer), prompt_tokens, completion_tokens)
             if not self.ledger.hold(key, request, prompt_tokens, completion_tokens):
                 return Refusal(OVER_BUDGET, "", prompt_tokens, completion_tokens)
 
@@ -188,33 +192,33 @@ class _Endpoint:
         if request.seed is not None:
             body["seed"] = request.seed_of(attempt)
         if request.schema is not None:
-            # Not strict, which OpenAI grants to a subset of JSON Schema only; answers are checked.
+            # Not strict, which OpenAI supports only for a subset of JSON Schema; `flaw` checks.
             schema = {"name": "answer", "schema": request.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
 
     def _reason(self, error: openai.APIError) -> str:
-        """Why one request has no answer; an InputError where the reason concerns all."""
+        """Why one request has no answer. Raises InputError if the reason concerns all requests."""
         attempts = self.llm.attempts
         if isinstance(error, openai.APITimeoutError):
             problem = f"no answer within {self.llm.timeout_seconds} s in {attempts} attempts"
             fix = "raise llm.timeout_seconds, or try later"
         elif not isinstance(error, openai.APIStatusError):
-            told = self._told(str(error.__cause__))
-            problem = f"out of reach in {attempts} attempts ({told})"
-            fix = "mend base_url or the network"
+            cause = self._without_key(str(error.__cause__))
+            problem = f"out of reach in {attempts} attempts ({cause})"
+            fix = "fix base_url or the network"
         else:
-            problem = f"says {self._told(error.message)!r}"  # which begins with the status
+            problem = f"says {self._without_key(error.message)!r}"  # which begins with the status
             match error.status_code:
                 case 400 | 413 | 422:
                     return "content filter" if error.code == "content_filter" else "bad request"
                 case 500:
-                    return "server error"  # for all one can tell, of this request
+                    return "server error"  # which may concern this request only
                 case 401 | 403:
                     variable = self.model.key_variable or "the variable that key_variable names"
                     fix = f"set {variable} to a key that is valid there"
                 case 404:
-                    fix = f"no model {self.model.model!r} there? Mend model or base_url"
+                    fix = f"no model {self.model.model!r} there? Fix model or base_url"
                 case _ if wait := error.response.headers.get("retry-after"):
                     fix = f"it says to come back after {wait} (seconds, or a date)"
                 case 429:
@@ -222,7 +226,7 @@ class _Endpoint:
                 case _:
                     fix = "try later"
         raise self._error(
-            f"{problem}; {fix}. Answers so far are kept, the next run goes on from there"
+            f"{problem}; {fix}. Answers so far are kept, and the next run resumes from there"
         ) from None
 
     def _error(self, problem: str) -> InputError:
@@ -231,6 +235,6 @@ class _Endpoint:
             f"params.yaml: llm.models.{self.name}: {self.address} (key: {key}): {problem}"
         )
 
-    def _told(self, text: str) -> str:
-        """Servers quote what they were sent; a key must not get into messages and tables."""
+    def _without_key(self, text: str) -> str:
+        """The text without the key, which servers may quote, cut to 500 characters."""
         return text.replace(self._key, "***")[:500]

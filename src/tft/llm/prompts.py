@@ -1,6 +1,7 @@
-"""What the roles' prompts share: tasks and conversations as data, calls as schemas, answers read.
+"""What the roles' prompts share: tasks and conversations as data, schemas of calls, parsing.
 
-Traces are untrusted: users wrote them, and any of them may try to talk to the model that grades it.
+Traces are untrusted: users wrote them, and any of them may try to instruct the model that grades
+it.
 """
 
 import json
@@ -21,10 +22,10 @@ FORM = (
     "The agent answers every message with exactly one function call. A user message that holds "
     "JSON is the result of the call before it."
 )
-CALL = {"$ref": "#/$defs/call"}  # in a schema that `with_calls` completes
+CALL = {"$ref": "#/$defs/call"}  # for schemas that `with_calls` completes
 TEXT = {"type": "string"}
 DETAIL = 160  # characters
-# A line may end at more characters than JSON escapes.
+# `<` ends tags, and the other characters end lines although JSON does not escape them.
 ESCAPED = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<\x85\u2028\u2029"})
 
 
@@ -34,13 +35,13 @@ def ask(
     """A request for a JSON answer about a task.
 
     Args:
-        model: a name in params.llm.models.
-        instructions: what is to be done, for the system message. All that does not depend on the
-            question stands there, so that servers can cache it.
-        task: described in the system message.
-        question: the user message; conversations in it go through `block`.
-        schema: of the answer.
-        options: temperature, max_tokens, seed.
+        model: A name in `llm.models` of params.yaml.
+        instructions: What the model should do. The system message holds them and everything else
+            that does not depend on the question, so that servers can cache it.
+        task: The task, which the system message describes.
+        question: The user message. Conversations in it must go through `block`.
+        schema: The JSON Schema of the answer.
+        options: Further fields of `Request`: temperature, max_tokens, seed.
     """
     system = (
         f"{instructions}\n\n{DATA}\n\nThe agent's task: {task.description}\n\n{FORM}\n\n"
@@ -51,17 +52,17 @@ def ask(
 
 
 def block(tag: str, items: Iterable[Any]) -> str:
-    """JSON values between tags, a line each, that cannot contain a tag.
+    """JSON values between tags, one per line, which cannot contain a tag themselves.
 
-    In JSON a < stands only in strings, where \\u003c means the same. That takes the tags from texts
-    and also the markers by which most chat templates begin and end a message (<|im_end|>).
+    In JSON, < occurs only in strings, where \\u003c means the same. Escaping it removes tags from
+    texts, and also the markers with which most chat templates start and end messages (<|im_end|>).
     """
     lines = (json.dumps(item, ensure_ascii=False).translate(ESCAPED) for item in items)
     return "\n".join([f"<{tag}>", *lines, f"</{tag}>"])
 
 
 def numbered(conversation: Conversation) -> Iterator[dict[str, Any]]:
-    """Messages as data, each with its index, by which answers speak of it."""
+    """Messages as data, each with its index, by which answers refer to it."""
     for index, message in enumerate(conversation.messages):
         yield {"turn": index, **plain(message)}
 
@@ -74,7 +75,7 @@ def plain(message: Message) -> dict[str, Any]:
 
 
 def plain_call(call: ToolCall) -> dict[str, Any]:
-    """A call as data, in the order in which it is to be written."""
+    """A call as data, in the order in which models write it."""
     return {"name": call.name, "arguments": call.arguments}
 
 
@@ -89,9 +90,10 @@ def record(**properties: Any) -> dict[str, Any]:
 
 
 def with_calls(schema: dict[str, Any], task: Task) -> dict[str, Any]:
-    """A schema in which CALL is one call of one of the task's tools, with declared arguments only.
+    """The schema with CALL defined as a call of one of the task's tools with declared arguments.
 
-    Only keywords that grammar compilers (xgrammar, guidance) know: `properties`, `anyOf`, `const`.
+    Uses only keywords that grammar compilers (xgrammar, guidance) support: `properties`, `anyOf`,
+    `const`.
     """
     calls, tools = [], {}
     for number, tool in enumerate(task.tools):
@@ -107,7 +109,7 @@ def _reference(key: str, rest: str = "") -> dict[str, str]:
 
 
 def _moved(schema: Any, key: str) -> Any:
-    """A tool's schema with references to its own parts where they are found in ours."""
+    """A tool's schema in which references to its own parts point to their place in our schema."""
     match schema:
         case {"$ref": str(reference)} if reference.startswith("#"):
             return schema | _reference(key, reference[1:])
@@ -119,7 +121,7 @@ def _moved(schema: Any, key: str) -> Any:
 
 
 def read(outcome: Outcome, schema: dict[str, Any]) -> dict[str, Any] | Refusal:
-    """The answer's content, or why there is none."""
+    """The content of an answer, or why there is none."""
     if isinstance(outcome, Refusal):
         return outcome
     if problem := flaw(outcome.content, schema, cut_off=False):
@@ -129,11 +131,11 @@ def read(outcome: Outcome, schema: dict[str, Any]) -> dict[str, Any] | Refusal:
 
 
 def why(refusal: Refusal) -> str:
-    """A refusal in a line that any table can hold."""
+    """A refusal as one line that any table can hold."""
     detail = refusal.detail[:DETAIL].encode(errors="replace").decode()
     return f"{refusal.reason} ({detail})" if detail else refusal.reason
 
 
 def read_call(value: dict[str, Any]) -> ToolCall:
-    """A call that fits CALL."""
+    """Read a call that fits CALL."""
     return ToolCall(value["name"], value["arguments"])

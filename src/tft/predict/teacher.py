@@ -1,6 +1,6 @@
-"""The teacher in its student's place: a language model answers the turns that students answer.
+"""The teacher answers the held-out turns itself, as students do.
 
-What it scores there is what its students can hope for, and says whether to train them at all.
+Its score is what its students can hope for, and decides whether they are trained at all.
 """
 
 from collections.abc import Sequence
@@ -28,44 +28,50 @@ def answer_turns(
     max_tokens: int,
     stage: str,
 ) -> list[dict[str, Any]]:
-    """Rows of the predictions table for every assistant turn, in order.
+    """Rows of `tables.PREDICTIONS` for every assistant turn, in order.
+
+    An answer that is not a call that the tools allow counts as unparseable, as it does for
+    students.
 
     Args:
-        conversations: a turn is asked with the messages before it and nothing else of them.
-        task: description and tools are shown, as to students.
-        chat: who is asked.
-        model: a name in params.llm.models.
-        max_tokens: of an answer.
-        stage: the requests' name in ledger and progress bar.
-
-    Returns:
-        What is no call that the tools allow, whatever the reason, is an answer without a call, as
-        it is for students.
+        conversations: The test conversations. A request shows only the messages before its turn.
+        task: The task, whose description and tools are shown, as they are to students.
+        chat: Sends the requests.
+        model: A name in `llm.models` of params.yaml.
+        max_tokens: Upper bound on the length of an answer, in tokens.
+        stage: Name of the requests in ledger and progress bar.
     """
     schema = with_calls(record(call=CALL), task)
-    turns = [(one, index) for one in conversations for index, _ in one.turns()]
+    turns = [
+        (conversation, index) for conversation in conversations for index, _ in conversation.turns()
+    ]
     requests = [
         ask(
-            model, INSTRUCTIONS, task, question(one.messages[:index]), schema, max_tokens=max_tokens
+            model,
+            INSTRUCTIONS,
+            task,
+            question(conversation.messages[:index]),
+            schema,
+            max_tokens=max_tokens,
         )
-        for one, index in turns
+        for conversation, index in turns
     ]
     return [
-        {"conversation": one.id, "turn": index, **parse(outcome, schema)}
-        for (one, index), outcome in zip(turns, chat(requests, stage), strict=True)
+        {"conversation": conversation.id, "turn": index, **parse(outcome, schema)}
+        for (conversation, index), outcome in zip(turns, chat(requests, stage), strict=True)
     ]
 
 
 def question(prefix: Sequence[Message]) -> str:
-    """The messages before a turn, as data."""
+    """The user message of a request: the messages before a turn, as data."""
     return f"{block('conversation', map(plain, prefix))}\n\nGive the agent's call."
 
 
 def parse(outcome: Outcome, schema: dict[str, Any]) -> dict[str, Any]:
-    """The call in an answer, or why there is none, in the columns of the predictions table."""
+    """The call in an answer, or why there is none, as columns of `tables.PREDICTIONS`."""
     answer = read(outcome, schema)
     if isinstance(answer, Refusal):
-        raw = answer.detail.encode(errors="replace").decode()  # as Parquet can hold it
+        raw = answer.detail.encode(errors="replace").decode()  # Parquet cannot hold surrogates
         row = {"raw": raw, "name": None, "arguments": None, "error": why(answer)}
     else:
         call = read_call(answer["call"])

@@ -1,1 +1,1 @@
-"""What the agent should have called at every turn: a committee and its arbiter."""
+"""Decides which call the agent should have made at every turn: a committee and its arbiter."""

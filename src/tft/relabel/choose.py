@@ -1,21 +1,21 @@
-"""Who plays the relabeling committee."""
+"""Choose who relabels traces: rules or a committee of language models."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from tft.core.conversation import Conversation
-from tft.core.records import Relabelled
+from tft.core.records import Relabeled
 from tft.core.task import Task
 from tft.llm.chat import Chat
 from tft.relabel import llm
 from tft.relabel.config import RelabelConfig
 from tft.standins import relabel as rules
 
-RelabelTraces = Callable[[Sequence[Conversation], Task], list[Relabelled]]
+RelabelTraces = Callable[[Sequence[Conversation], Task], list[Relabeled]]
 
 
 def choose(config: RelabelConfig, chat: Chat, stage: str) -> RelabelTraces:
-    """Who relabels traces; `stage` names the requests in ledger and progress."""
+    """The function that relabels traces; `stage` names its requests in ledger and progress bar."""
     match config.role:
         case "rules":
             return rules.relabel

@@ -8,7 +8,7 @@ from tft.core.config import Count, Names, Section, Temperature
 
 
 class RelabelConfig(Section):
-    """Who labels traces anew: the committee, and the arbiter where its members disagree."""
+    """Who relabels traces: the committee, and the arbiter where its members disagree."""
 
     role: Literal["rules", "llm"]
     committee: Names

@@ -1,4 +1,4 @@
-"""Labels for held-out traces that nobody labeled: the same filter and the same committee."""
+"""Labels for held-out traces that have none, by the same filter and the same committee."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -6,24 +6,25 @@ from typing import Any, NamedTuple
 
 from tft.core.conversation import Conversation
 from tft.core.records import (
-    Relabelled,
+    Relabeled,
     Relevance,
     decision_rows,
     kept_by,
-    relabelled_traces,
+    relabeled_traces,
     relevance_rows,
 )
 from tft.core.task import Task
 
 
 class Labeled(NamedTuple):
-    """The test conversations, what filter and committee said of each, and counts.
+    """The test conversations, and how they were labeled.
 
     Attributes:
-        conversations: to test on.
-        scores: rows of `tables.RELEVANCE`, one a held-out conversation.
-        decisions: rows of `tables.DECISIONS`, one a turn that the filter kept.
-        summary: who labeled them, and how many were rejected.
+        conversations: The conversations to test on.
+        scores: Rows of `tables.RELEVANCE`, one per held-out conversation.
+        decisions: Rows of `tables.DECISIONS`, one per turn of the conversations that the filter
+            kept.
+        summary: Who labeled the conversations, and how many were rejected.
     """
 
     conversations: Sequence[Conversation]
@@ -33,33 +34,33 @@ class Labeled(NamedTuple):
 
 
 def as_given(held_out: Sequence[Conversation]) -> Labeled:
-    """The held-out conversations of a test set, whose calls are its labels."""
-    return Labeled(held_out, [], [], {"labelled_by": "the corpus"})
+    """The held-out conversations of a test set, whose calls are already labels."""
+    return Labeled(held_out, [], [], {"labeled_by": "the corpus"})
 
 
 def by_machine(
     held_out: Sequence[Conversation],
     task: Task,
     score_relevance: Callable[[Sequence[Conversation], Task], list[Relevance]],
-    relabel: Callable[[Sequence[Conversation], Task], list[Relabelled]],
+    relabel: Callable[[Sequence[Conversation], Task], list[Relabeled]],
     thresholds: tuple[int, int],
     machine: str,
 ) -> Labeled:
-    """Held-out traces, filtered and relabeled; `machine` names who did it."""
+    """Filter and relabel held-out traces; `machine` names who does it, for the results."""
     scores = score_relevance(held_out, task)
     kept = kept_by(scores, *thresholds)
     fitting = [trace for trace in held_out if trace.id in kept]
     results = relabel(fitting, task)
     test = [
-        replace(trace, provenance={**trace.provenance, "labelled_by": machine})
-        for trace in relabelled_traces(fitting, results)
+        replace(trace, provenance={**trace.provenance, "labeled_by": machine})
+        for trace in relabeled_traces(fitting, results)
     ]
     return Labeled(
         test,
         relevance_rows(scores, kept),
         decision_rows(fitting, results),
         {
-            "labelled_by": machine,
+            "labeled_by": machine,
             "rejected_by_filter": len(held_out) - len(fitting),
             "rejected_by_relabel": len(fitting) - len(test),
         },

@@ -1,4 +1,4 @@
-"""Relabelling by a committee of language models, and an arbiter where its members differ."""
+"""Relabeling by a committee of language models, with an arbiter where its members differ."""
 
 import random
 import string
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tft.core.conversation import Conversation, ToolCall, canonical_json
-from tft.core.records import Decision, Label, Relabelled
+from tft.core.records import Decision, Label, Relabeled
 from tft.core.task import Task
 from tft.llm.chat import Chat, Outcome, Refusal
 from tft.llm.prompts import (
@@ -23,8 +23,8 @@ from tft.llm.prompts import (
     with_calls,
 )
 
-Calls = tuple[ToolCall, ...]  # one for each turn of a conversation, in their order
-Candidates = dict[str, Calls | Refusal]  # by the committee's members, in params' order
+Calls = tuple[ToolCall, ...]  # one call per turn of a conversation, in order
+Candidates = dict[str, Calls | Refusal]  # by committee member, in the order of params
 
 COMMITTEE = """\
 You correct the log of an agent. What users said and what services returned is as it happened. \
@@ -65,22 +65,24 @@ def relabel(
     temperature: float,
     max_tokens: int,
     stage: str,
-) -> list[Relabelled]:
-    """Relabel every turn of every conversation, in their order.
+) -> list[Relabeled]:
+    """Relabel every turn of every conversation.
 
     Args:
-        conversations: traces, calls as logged.
-        task: with the declared tools.
-        chat: who is asked.
-        committee: names in params.llm.models; each rewrites all calls of a conversation at once.
-        arbiter: chooses one rewriting, or none, where they differ.
-        temperature: of all of them.
-        max_tokens: of an answer.
-        stage: the requests' name in ledger and progress bar, there followed by who is asked.
+        conversations: The traces, with their calls as logged.
+        task: The task, with the declared tools.
+        chat: Sends the requests.
+        committee: Names in `llm.models` of params.yaml. Each member rewrites all calls of a
+            conversation at once.
+        arbiter: The model that chooses one candidate, or none, where members differ.
+        temperature: Sampling temperature of all requests.
+        max_tokens: Upper bound on the length of an answer, in tokens.
+        stage: Name of the requests in ledger and progress bar, where "committee" or "arbiter" is
+            appended.
 
     Returns:
-        Reasons begin with `unanimous`, `only candidate`, `no candidate`, `arbiter chose ...` or
-        `arbiter gave no answer`; what follows a colon are details.
+        One result per conversation, in order. Reasons begin with `unanimous`, `only candidate`,
+        `no candidate`, `arbiter chose ...`, or `arbiter gave no answer`; details follow a colon.
     """
     options: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
     candidates = propose(conversations, task, chat, committee, f"{stage} committee", **options)
@@ -95,16 +97,16 @@ def propose(
     stage: str,
     **options: Any,
 ) -> list[Candidates]:
-    """What each member makes of each conversation's calls; nothing is asked where there are none.
+    """Each member's candidate for each conversation, without requests for ones that have no calls.
 
-    A rewriting with a call that its tool's schema forbids is no answer.
+    A candidate with a call that violates the schema of its tool counts as a refusal.
     """
-    schemas = [answer_schema(one, task) for one in conversations]
+    schemas = [answer_schema(conversation, task) for conversation in conversations]
     pairs = [
         (number, member)
-        for number, one in enumerate(conversations)
+        for number, conversation in enumerate(conversations)
         for member in committee
-        if any(one.turns())
+        if any(conversation.turns())
     ]
     requests = [
         ask(
@@ -117,23 +119,23 @@ def propose(
         )
         for number, member in pairs
     ]
-    found: list[Candidates] = [{} for _ in conversations]
+    candidates: list[Candidates] = [{} for _ in conversations]
     for (number, member), outcome in zip(pairs, chat(requests, stage), strict=True):
-        found[number][member] = parse_calls(outcome, schemas[number])
-    return found
+        candidates[number][member] = parse_calls(outcome, schemas[number])
+    return candidates
 
 
 def answer_schema(conversation: Conversation, task: Task) -> dict[str, Any]:
-    """A call for each assistant turn, by number: none left out, none too many.
+    """The JSON Schema of exactly one call for each assistant turn, by the number of the turn.
 
-    An object, because lists of a fixed length are what grammar compilers differ in.
+    An object and not a list, because grammar compilers differ in how they treat fixed lengths.
     """
     turns = record(**{str(turn): CALL for turn, _ in conversation.turns()})
     return with_calls(record(calls=turns), task)
 
 
 def parse_calls(outcome: Outcome, schema: dict[str, Any]) -> Calls | Refusal:
-    """The calls in an answer, in the order of their turns."""
+    """Parse the calls in an answer, in the order of their turns."""
     answer = read(outcome, schema)
     if isinstance(answer, Refusal):
         return answer
@@ -148,10 +150,10 @@ def arbitrate(
     arbiter: str,
     stage: str,
     **options: Any,
-) -> list[Relabelled]:
-    """Decide each conversation's calls; the arbiter is asked only where candidates differ."""
+) -> list[Relabeled]:
+    """Decide the calls of each conversation, asking the arbiter only where candidates differ."""
     pairs = list(zip(conversations, candidates, strict=True))
-    ballots = [drawn(one, found) for one, found in pairs]
+    ballots = [drawn(conversation, proposed) for conversation, proposed in pairs]
     disputed = [number for number, ballot in enumerate(ballots) if len(ballot) > 1]
     requests = [
         ask(
@@ -166,21 +168,21 @@ def arbitrate(
     ]
     outcomes = dict(zip(disputed, chat(requests, stage) if requests else [], strict=True))
     results = []
-    for number, (one, found) in enumerate(pairs):
+    for number, (conversation, proposed) in enumerate(pairs):
         ballot = ballots[number]
         if number in outcomes:
-            chosen, reason = parse_choice(outcomes[number], ballot, found)
-        elif ballot or not found:
+            chosen, reason = parse_choice(outcomes[number], ballot, proposed)
+        elif ballot or not proposed:
             chosen, reason = ballot.get("A", ()), ""
         else:
-            chosen, reason = None, f"no candidate: {_missing(found)}"
-        results.append(_decided(one, found, chosen, reason))
+            chosen, reason = None, f"no candidate: {_missing(proposed)}"
+        results.append(_decided(conversation, proposed, chosen, reason))
     return results
 
 
-def drawn(conversation: Conversation, found: Candidates) -> dict[str, Calls]:
-    """The distinct candidates as A, B and so on, in an order that favours no member."""
-    distinct = list({_spelt(calls): calls for calls in _answers(found).values()}.values())
+def drawn(conversation: Conversation, candidates: Candidates) -> dict[str, Calls]:
+    """The distinct candidates as A, B, and so on, in a random order that favors no member."""
+    distinct = list({_canonical(calls): calls for calls in _answers(candidates).values()}.values())
     order = random.Random(conversation.id).sample(distinct, len(distinct))
     return dict(zip(string.ascii_uppercase[: len(order)], order, strict=True))
 
@@ -196,59 +198,67 @@ def _question(conversation: Conversation, ballot: dict[str, Calls]) -> str:
 
 
 def choice_schema(ballot: dict[str, Calls]) -> dict[str, Any]:
-    """The arbiter's reason, then one of the letters or none."""
+    """The JSON Schema of the arbiter's answer: a reason, then one of the letters or none."""
     return record(reason=TEXT, choice={"type": "string", "enum": [*ballot, NONE]})
 
 
 def parse_choice(
-    outcome: Outcome, ballot: dict[str, Calls], found: Candidates
+    outcome: Outcome, ballot: dict[str, Calls], candidates: Candidates
 ) -> tuple[Calls | None, str]:
-    """(the calls chosen, if any, and whose they are and why)."""
+    """Parse the arbiter's answer into (chosen calls or None, the members behind them and why)."""
     answer = read(outcome, choice_schema(ballot))
     if isinstance(answer, Refusal):
         return None, f"arbiter gave no answer: {why(answer)}"
     if answer["choice"] == NONE:
         return None, f"arbiter chose none: {answer['reason']}"
     chosen = ballot[answer["choice"]]
-    members = [name for name, calls in _answers(found).items() if _spelt(calls) == _spelt(chosen)]
+    members = [
+        name
+        for name, calls in _answers(candidates).items()
+        if _canonical(calls) == _canonical(chosen)
+    ]
     return chosen, f"arbiter chose {' and '.join(members)}: {answer['reason']}"
 
 
 def _decided(
-    conversation: Conversation, found: Candidates, chosen: Calls | None, reason: str
-) -> Relabelled:
-    """The records of a conversation; `reason` is that of turns on which candidates differ."""
-    answers = _answers(found)
-    missing = f": without {_missing(found)}" if len(answers) < len(found) else ""
+    conversation: Conversation, candidates: Candidates, chosen: Calls | None, reason: str
+) -> Relabeled:
+    """The decisions on a conversation; `reason` is given for turns on which candidates differ."""
+    answers = _answers(candidates)
+    missing = f": without {_missing(candidates)}" if len(answers) < len(candidates) else ""
     decisions = []
     for number, (turn, _) in enumerate(conversation.turns()):
-        given = {member: calls[number] for member, calls in answers.items()}
+        calls_by_member = {member: calls[number] for member, calls in answers.items()}
         votes = {
-            member: Label(given[member].name, given[member].arguments) if member in given else None
-            for member in found
+            member: Label(calls_by_member[member].name, calls_by_member[member].arguments)
+            if member in calls_by_member
+            else None
+            for member in candidates
         }
         call = chosen[number] if chosen else None
-        told = reason
-        if len({_spelt([one]) for one in given.values()}) == 1:
-            call = next(iter(given.values()))
-            told = ("unanimous" if len(given) > 1 else "only candidate") + missing
-        decisions.append(Decision(turn, call, told, votes))
+        why_decided = reason
+        if len({_canonical([proposal]) for proposal in calls_by_member.values()}) == 1:
+            call = next(iter(calls_by_member.values()))
+            why_decided = ("unanimous" if len(calls_by_member) > 1 else "only candidate") + missing
+        decisions.append(Decision(turn, call, why_decided, votes))
     if chosen is None:
-        return Relabelled(None, decisions, reason)
+        return Relabeled(None, decisions, reason)
     calls = {decision.turn: decision.call for decision in decisions if decision.call}
-    return Relabelled(conversation.with_calls(calls), decisions, None)
+    return Relabeled(conversation.with_calls(calls), decisions, None)
 
 
-def _answers(found: Candidates) -> dict[str, Calls]:
-    return {name: calls for name, calls in found.items() if not isinstance(calls, Refusal)}
+def _answers(candidates: Candidates) -> dict[str, Calls]:
+    return {name: calls for name, calls in candidates.items() if not isinstance(calls, Refusal)}
 
 
-def _missing(found: Candidates) -> str:
+def _missing(candidates: Candidates) -> str:
     return ", ".join(
-        f"{name} ({why(answer)})" for name, answer in found.items() if isinstance(answer, Refusal)
+        f"{name} ({why(answer)})"
+        for name, answer in candidates.items()
+        if isinstance(answer, Refusal)
     )
 
 
-def _spelt(calls: Sequence[ToolCall]) -> str:
-    """Equal exactly for equal calls; Python takes True for 1."""
+def _canonical(calls: Sequence[ToolCall]) -> str:
+    """A string that is equal only for equal calls. (In Python, True == 1.)"""
     return canonical_json([[call.name, call.arguments] for call in calls])

@@ -63,7 +63,7 @@ def render_page(run: Run) -> str:
         title=title(run.cells, run.layout.corpus, run.layout.student),
         about=[
             " ".join([about_intervals(run.layout.scenarios), *about_seeds(run.cells)]),
-            *about_labels(run.labelled_by),
+            *about_labels(run.labeled_by),
         ],
         about_correction=about_correction(run.cells),
         about_p=about_p(len(run.layout.scenarios), run.cells),
@@ -195,14 +195,14 @@ def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
 
 def _curation_sheet(curation: Curation, scenarios: Sequence[str]) -> Sheet:
     head = [
-        "scenario", "traces", "kept by the filter", "relabelled", "seeds", "generated", "valid",
+        "scenario", "traces", "kept by the filter", "relabeled", "seeds", "generated", "valid",
         "right tool, logged", "decided", "service call right, logged", "decided",
     ]  # fmt: skip
     rows = []
     for scenario in scenarios:
-        kept, labelled, made, audit = (curation[step][scenario] for step in STEPS)
+        kept, labeled, made, audit = (curation[step][scenario] for step in STEPS)
         right = [audit.get(key, {}) for key in ("tool_right", "service_call_right")]
-        counts = [kept["traces"], kept["kept"], labelled["traces"] - labelled["rejected"]]
+        counts = [kept["traces"], kept["kept"], labeled["traces"] - labeled["rejected"]]
         counts += [made["seeds"], made["generated"], made["kept"]]
         shares = [one.get(when) for one in right for when in ("logged", "decided")]
         texts = ["" if share is None else f"{share:.3f}" for share in shares]

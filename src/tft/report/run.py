@@ -45,7 +45,7 @@ class Run(NamedTuple):
 
     Attributes:
         layout: what was run.
-        labelled_by: who labeled the test conversations.
+        labeled_by: who labeled the test conversations.
         cells: metrics by cell.
         comparison: TFT against Direct, by scenario.
         breakdown: where each cell goes wrong.
@@ -60,7 +60,7 @@ class Run(NamedTuple):
     """
 
     layout: Layout
-    labelled_by: str
+    labeled_by: str
     cells: Cells
     comparison: Comparison
     breakdown: Cells
@@ -95,7 +95,7 @@ def read_run(layout: Layout) -> Run:
     sweep = read_metrics(Path("experiments/sweep/sweep.json"), "sweep")
     return Run(
         layout=layout,
-        labelled_by=test["labelled_by"],
+        labeled_by=test["labeled_by"],
         cells={cell: read_scores(f"cells/{cell}.json") for cell in places},
         comparison=read_scores("comparison.json", holds=compared),
         breakdown={cell: read_scores(f"breakdown/{name}.json") for cell, name in shown.items()},

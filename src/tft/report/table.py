@@ -134,7 +134,7 @@ def render(
     cells: Cells,
     comparison: Comparison,
     contamination: Contamination,
-    labelled_by: str,
+    labeled_by: str,
     scenarios: Sequence[str],
     pipelines: Sequence[str],
     corpus: str,
@@ -142,7 +142,7 @@ def render(
 ) -> str:
     """The page reports/benchmark.md, in GitHub's markdown.
 
-    `scenarios` are in the order of the rows, `labelled_by` is what
+    `scenarios` are in the order of the rows, `labeled_by` is what
     data/test/summary.json says.
 
     Raises:
@@ -153,7 +153,7 @@ def render(
         "",
         about_intervals(scenarios),
         *about_seeds(cells),
-        *about_labels(labelled_by),
+        *about_labels(labeled_by),
         about_contamination(contamination),
         "",
     ]
@@ -210,12 +210,12 @@ def _is_published(scenarios: Sequence[str]) -> bool:
     return not PUBLISHED.keys().isdisjoint(scenarios)
 
 
-def about_labels(labelled_by: str) -> list[str]:
+def about_labels(labeled_by: str) -> list[str]:
     """Who says what is right, where it is a machine; nothing where the corpus does."""
-    if not labelled_by.startswith("machine"):
+    if not labeled_by.startswith("machine"):
         return []
     return [
-        f"The test conversations are held-out traces labelled by {labelled_by}. Scores are against "
+        f"The test conversations are held-out traces labeled by {labeled_by}. Scores are against "
         "these labels, which nobody checked."
     ]
 

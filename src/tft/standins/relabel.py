@@ -1,9 +1,9 @@
-"""Relabelling by rules: the committee's votes, new words where the old are lost or wrong."""
+"""Relabeling by rules: the committee's votes, new words where the old are lost or wrong."""
 
 from collections.abc import Sequence
 
 from tft.core.conversation import Conversation, ToolCall
-from tft.core.records import Decision, Relabelled
+from tft.core.records import Decision, Relabeled
 from tft.core.task import RESPOND, Task
 from tft.standins.reading.evidence import collect, parameters
 from tft.standins.reading.labels import vote
@@ -14,7 +14,7 @@ from tft.standins.reading.phrases import Domain, compose, known_words, read
 RARE = 0.05
 
 
-def relabel(conversations: Sequence[Conversation], task: Task) -> list[Relabelled]:
+def relabel(conversations: Sequence[Conversation], task: Task) -> list[Relabeled]:
     """Relabel every turn of every conversation, in their order.
 
     Calls of services are decided by `labels.vote`. A message that is lost, or by its words belongs
@@ -68,8 +68,8 @@ def relabel(conversations: Sequence[Conversation], task: Task) -> list[Relabelle
         lost = next((decision for decision in decisions if decision.call is None), None)
         if lost:
             rejection = f"message {lost.turn}: {lost.reason}"
-            results.append(Relabelled(None, decisions, rejection))
+            results.append(Relabeled(None, decisions, rejection))
         else:
             decided = {decision.turn: decision.call for decision in decisions if decision.call}
-            results.append(Relabelled(one.with_calls(decided), decisions, None))
+            results.append(Relabeled(one.with_calls(decided), decisions, None))
     return results

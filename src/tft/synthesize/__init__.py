@@ -1,1 +1,1 @@
-"""New conversations from relabeled ones: plans, prompts, validation."""
+"""Generates new conversations from relabeled traces: plans, prompts, and validation."""

@@ -1,4 +1,4 @@
-"""Who generates conversations."""
+"""Choose who generates conversations: rules or a language model."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,11 +13,11 @@ from tft.synthesize.config import SynthesizeConfig
 
 Generate = Callable[[Sequence[Plan]], list[Draft]]
 Synthesizer = Callable[[Sequence[Conversation], Sequence[Conversation], Task], Generate]
-"""(seed conversations, context, task) -> what turns plans into drafts."""
+"""(seed conversations, context, task) -> a function that turns plans into drafts."""
 
 
 def choose(config: SynthesizeConfig, chat: Chat, stage: str) -> Synthesizer:
-    """Who generates conversations; `stage` names the requests in ledger and progress."""
+    """The synthesizer; `stage` names its requests in ledger and progress bar."""
     match config.role:
         case "rules":
             return synthesizer
@@ -30,5 +30,5 @@ def choose(config: SynthesizeConfig, chat: Chat, stage: str) -> Synthesizer:
                 max_tokens=config.max_tokens,
                 stage=stage,
             )
-            # A language model sees what is in the plans and nothing else of the traces.
+            # A language model sees only those traces that are in the plans.
             return lambda seeds, context, task: partial(generate, task=task)

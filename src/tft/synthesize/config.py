@@ -10,7 +10,7 @@ from tft.core.config import Count, Fraction, Names, Section, Temperature
 
 
 class ValidationConfig(Section):
-    """What a generated conversation must keep to."""
+    """What a generated conversation must satisfy. Similarities go from 0 to 1, which is equal."""
 
     max_characters: Count
     max_similarity_to_seeds: Fraction

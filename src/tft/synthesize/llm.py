@@ -1,4 +1,4 @@
-"""New conversations by a language model: one request for each, from a few traces and topics."""
+"""New conversations by a language model: one request each, from a few traces and topics."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -49,16 +49,16 @@ def synthesize(
     max_tokens: int,
     stage: str,
 ) -> list[Draft]:
-    """Generate a conversation for each plan, in their order, not yet validated.
+    """Generate a conversation, not yet validated, for each plan, in the order of the plans.
 
     Args:
-        plans: one request for each, its sampling seeded by the plan's.
-        task: with the declared tools.
-        chat: who is asked.
-        model: a name in params.llm.models.
-        temperature: of the sampling.
-        max_tokens: of an answer.
-        stage: the requests' name in ledger and progress bar.
+        plans: The plans. Each is one request, sampled with the plan's seed.
+        task: The task, with the declared tools.
+        chat: Sends the requests.
+        model: A name in `llm.models` of params.yaml.
+        temperature: Sampling temperature.
+        max_tokens: Upper bound on the length of an answer, in tokens.
+        stage: Name of the requests in ledger and progress bar.
     """
     schema = answer_schema(task)
     requests = [
@@ -79,18 +79,23 @@ def synthesize(
 
 
 def question(plan: Plan) -> str:
-    """What a plan asks for: its examples, its context and its topics."""
-    parts = ["Examples:", *(block("example", map(plain, one.messages)) for one in plan.exemplars)]
+    """The user message of a plan's request: its exemplars, context, and topics."""
+    parts = [
+        "Examples:",
+        *(block("example", map(plain, conversation.messages)) for conversation in plan.exemplars),
+    ]
     if plan.context:
         parts.append("Logged conversations; their calls may be wrong:")
-        parts += [block("logged", map(plain, one.messages)) for one in plan.context]
+        parts += [
+            block("logged", map(plain, conversation.messages)) for conversation in plan.context
+        ]
     parts.append("Write one new conversation.")
     parts += [f"{name}: {topic}" for name, topic in plan.mutations.items()]
     return "\n\n".join(parts)
 
 
 def answer_schema(task: Task) -> dict[str, Any]:
-    """Messages as the prompt shows them."""
+    """The JSON Schema of an answer: a list of messages in the form that the prompt shows."""
     said = record(role={"type": "string", "const": "user"}, content=TEXT)
     called = record(role={"type": "string", "const": "assistant"}, tool_call=CALL)
     messages = {"type": "array", "items": {"anyOf": [said, called]}, "minItems": 1}
@@ -98,7 +103,7 @@ def answer_schema(task: Task) -> dict[str, Any]:
 
 
 def parse(plan: Plan, outcome: Outcome, schema: dict[str, Any]) -> Draft:
-    """The conversation in an answer."""
+    """Parse the conversation in an answer."""
     answer = read(outcome, schema)
     if isinstance(answer, Refusal):
         return Draft(plan, None, why(answer))
@@ -109,8 +114,8 @@ def parse(plan: Plan, outcome: Outcome, schema: dict[str, Any]) -> Draft:
         for item in answer["messages"]
     )
     provenance = {
-        "exemplars": [one.id for one in plan.exemplars],
-        "context": [one.id for one in plan.context],
+        "exemplars": [conversation.id for conversation in plan.exemplars],
+        "context": [conversation.id for conversation in plan.context],
         "mutations": plan.mutations,
     }
     return Draft(plan, Conversation(plan.id, "synthetic", messages, provenance), None)

@@ -1,4 +1,4 @@
-"""What is generated from what: which traces are seeds, and a plan for each conversation."""
+"""Which traces are seed conversations, and a plan for each conversation to generate."""
 
 import random
 from collections.abc import Sequence
@@ -10,20 +10,23 @@ from tft.synthesize.config import SynthesizeConfig
 
 
 def choose_seeds(
-    relabelled: Sequence[Conversation], logged: Sequence[Conversation], number: int, seed: int
+    relabeled: Sequence[Conversation], logged: Sequence[Conversation], number: int, seed: int
 ) -> tuple[list[Conversation], list[Conversation]]:
-    """(seeds, context): relabelled traces drawn by the seed, and the others as they were logged.
+    """Draw the seed conversations from the relabeled traces; the other traces are context.
 
     Args:
-        relabelled: the traces that relabelling kept.
-        logged: the traces that the filter kept, before relabelling.
-        number: of seeds; all there are where they are fewer.
-        seed: of the draw.
+        relabeled: The traces that relabeling kept.
+        logged: The traces that the filter kept, as they were logged.
+        number: The number of seed conversations. If there are fewer traces, all of them are drawn.
+        seed: Random seed of the draw.
+
+    Returns:
+        (seed conversations, context).
     """
-    drawn = random.Random(f"{seed}/seeds").sample(relabelled, min(number, len(relabelled)))
-    ids = {one.id for one in drawn}
-    seeds = sorted(drawn, key=lambda one: one.id)
-    return seeds, [one for one in logged if one.id not in ids]
+    drawn = random.Random(f"{seed}/seeds").sample(relabeled, min(number, len(relabeled)))
+    ids = {conversation.id for conversation in drawn}
+    seeds = sorted(drawn, key=lambda conversation: conversation.id)
+    return seeds, [conversation for conversation in logged if conversation.id not in ids]
 
 
 def draw_plan(
@@ -33,15 +36,15 @@ def draw_plan(
     params: SynthesizeConfig,
     seed: int,
 ) -> Plan:
-    """The plan of the conversation of that number; it depends on nothing but the arguments.
+    """Draw the plan of conversation `number`. It depends on nothing but the arguments.
 
     Raises:
-        InputError: fewer seeds than exemplars are shown at a time.
+        InputError: there are fewer seed conversations than `params.exemplars`.
     """
     if len(seeds) < params.exemplars:
         raise InputError(
-            f"synthesize.exemplars: {params.exemplars} are shown at a time, but there are only "
-            f"{len(seeds)} relabelled traces; lower it, or bring more traces"
+            f"synthesize.exemplars: each plan shows {params.exemplars} seed conversations, but "
+            f"there are only {len(seeds)} relabeled traces; lower it, or provide more traces"
         )
     rng = random.Random(f"{seed}/plan {number}")
     return Plan(

@@ -1,4 +1,4 @@
-"""Generate and validate, batch after batch, until there are enough valid conversations."""
+"""Generate and validate conversations, batch by batch, until enough are valid."""
 
 import math
 from collections import Counter
@@ -30,18 +30,19 @@ def generate_valid(
     seed: int,
     name: str,
 ) -> list[tuple[Draft, str]]:
-    """Everything generated, in order, each with VALID, SPARE or the reason against it.
-
-    It ends when `params.target` drafts are VALID, or after `params.rounds` batches with fewer.
+    """Generate until `params.target` drafts are valid, or for `params.rounds` batches.
 
     Args:
-        generate: turns plans into drafts.
-        seeds: relabelled traces; drafts that copy one are rejected.
-        context: traces as they were logged.
-        task: whose tools the calls must fit.
-        params: target, batch, rounds and limits.
-        seed: of the plans.
-        name: of the progress bar.
+        generate: Turns plans into drafts.
+        seeds: Seed conversations. Drafts that copy one are rejected.
+        context: Traces as they were logged.
+        task: The task, whose tools the calls must fit.
+        params: Target, batch, rounds, and limits.
+        seed: Random seed of the plans.
+        name: Name of the progress bar.
+
+    Returns:
+        Every draft, in order, with VALID, SPARE, or the reason why it was rejected.
     """
     kept: list[Conversation] = []
     results: list[tuple[Draft, str]] = []
@@ -49,7 +50,7 @@ def generate_valid(
         for _ in range(params.rounds):
             if len(kept) == params.target:
                 break
-            # As many as will do at the yield so far, which nobody knows before the first batch.
+            # As many as suffice at the yield so far, which is unknown before the first batch.
             share = max(len(kept), 1) / len(results) if results else 1.0
             needed = math.ceil((params.target - len(kept)) / share)
             numbers = range(len(results), len(results) + min(params.batch, needed))
@@ -65,7 +66,7 @@ def generate_valid(
 
 
 def draft_row(draft: Draft, reason: str) -> dict[str, Any]:
-    """A row of `tables.DRAFTS`; the messages of valid conversations are in train.parquet."""
+    """A row of `tables.DRAFTS`. The messages of valid conversations are in train.parquet only."""
     plan, conversation = draft.plan, draft.conversation
     return {
         "conversation": plan.id,
@@ -83,10 +84,10 @@ def draft_row(draft: Draft, reason: str) -> dict[str, Any]:
 def enough(
     results: Sequence[tuple[Draft, str]], params: SynthesizeConfig, scenario: str, folder: Path
 ) -> list[Conversation]:
-    """The valid conversations.
+    """The valid conversations, if the target was reached.
 
     Raises:
-        InputError: there are fewer than params.target; says what was rejected and why.
+        InputError: there are fewer than `params.target`; counts the rejected drafts by reason.
     """
     kept = [
         draft.conversation for draft, reason in results if reason == VALID and draft.conversation
@@ -96,13 +97,13 @@ def enough(
             f"scenario {scenario!r}: {len(kept)} of {params.target} conversations after "
             f"{params.rounds} rounds, a yield of {len(kept) / len(results):.0%}: "
             f"{dict(_reasons(results))}. Every draft is in {folder}/drafts.parquet; lower "
-            "synthesize.target, raise synthesize.rounds, or mend what is rejected most"
+            "synthesize.target, raise synthesize.rounds, or fix the most frequent reason"
         )
     return kept
 
 
 def summarize(results: Sequence[tuple[Draft, str]], kept: Sequence[Conversation]) -> dict[str, Any]:
-    """How much was generated and kept, and why the rest was not."""
+    """Counts of generated, kept, and rejected drafts, the latter by reason."""
     messages = sum(len(conversation.messages) for conversation in kept)
     return {
         "generated": len(results),

@@ -1,4 +1,4 @@
-"""What a generated conversation must keep to before anything is trained on it."""
+"""What a generated conversation must satisfy before a student is trained on it."""
 
 import json
 from collections.abc import Sequence
@@ -20,24 +20,27 @@ def validate(
     task: Task,
     limits: ValidationConfig,
 ) -> list[str | None]:
-    """Why each draft is rejected, or None; the label before a colon is what to count by.
+    """Why each draft is rejected, or None if it is valid; reasons are counted by their label.
 
     Args:
-        drafts: in the order of their plans; each is compared with those kept before it.
-        kept: what was kept of earlier drafts.
-        seeds: what all of them were generated from.
-        task: with the declared tools.
-        limits: lengths and likenesses.
+        drafts: Drafts in the order of their plans. Each is compared with those kept before it.
+        kept: Conversations kept from earlier batches.
+        seeds: The seed conversations.
+        task: The task, with the declared tools.
+        limits: Upper bounds on length and similarities.
+
+    Returns:
+        One reason per draft: a label, a colon, and details.
     """
-    seed_texts = {one.id: text_of(one) for one in seeds}
-    kept_texts = {one.id: text_of(one) for one in kept}
+    seed_texts = {conversation.id: text_of(conversation) for conversation in seeds}
+    kept_texts = {conversation.id: text_of(conversation) for conversation in kept}
     reasons: list[str | None] = []
     for draft in drafts:
-        one = draft.conversation
-        if one is None:
+        conversation = draft.conversation
+        if conversation is None:
             reasons.append(f"no conversation: {draft.rejection}")
             continue
-        reason, text = flaw(one, task, limits), text_of(one)
+        reason, text = flaw(conversation, task, limits), text_of(conversation)
         for label, others, limit in (
             ("too like a seed", seed_texts, limits.max_similarity_to_seeds),
             ("too like another", kept_texts, limits.max_similarity_among),
@@ -45,13 +48,13 @@ def validate(
             if reason is None and (near := nearest(text, others, limit)):
                 reason = f"{label}: {near[0]}, {near[1]:.3f}"
         if reason is None:
-            kept_texts[one.id] = text
+            kept_texts[conversation.id] = text
         reasons.append(reason)
     return reasons
 
 
 def flaw(conversation: Conversation, task: Task, limits: ValidationConfig) -> str | None:
-    """The first thing by which a conversation is none that the agent could have had."""
+    """The first reason why the agent could not have had this conversation, or None."""
     if problem := _order_flaw(conversation.messages):
         return problem
     for index, call in conversation.turns():
@@ -67,36 +70,39 @@ def _order_flaw(messages: Sequence[Message]) -> str | None:
         return "order: it does not begin with the user's words"
     if last is None or last.name != RESPOND:
         return f"order: it does not end with {RESPOND}"
-    for index, (one, following) in enumerate(pairwise(messages)):
-        if one.role == following.role:
+    for index, (message, following) in enumerate(pairwise(messages)):
+        if message.role == following.role:
             return f"order: message {index + 1} is the {following.role}'s again"
-        call = one.tool_call
+        call = message.tool_call
         if call is not None and (call.name != RESPOND) != (result_of(following) is not None):
-            there = "no result" if call.name != RESPOND else "a result"
-            return f"results: {there} follows {call.name} at message {index}"
+            actual = "no result" if call.name != RESPOND else "a result"
+            return f"results: {actual} follows {call.name} at message {index}"
     return None
 
 
 def nearest(text: str, others: dict[str, str], limit: float) -> tuple[str, float] | None:
-    """(id, likeness) of the most alike of other texts, if that is above the limit.
+    """(id, similarity) of the most similar of other texts, or None if it is not above the limit.
 
-    Likeness is rapidfuzz's normalised indel similarity of the characters: 1 is equal. Of Schema-
-    Guided Dialogue's conversations with one service no two reach 0.93 (restaurants: 0.92), and a
-    copy about another restaurant has 0.97 (median; 0.95 or more in 95 % of the cases). By lines it
-    has 0.88, because every line with the name differs; sorted words and sets of words do not tell
-    a conversation from its messages in another order.
+    Similarity is rapidfuzz's normalized indel similarity of characters; 1 means equal. No two
+    conversations of one service of Schema-Guided Dialogue reach 0.93 (restaurants: 0.92), while a
+    copy about another restaurant has a median of 0.97 (0.95 or more in 95 % of cases). Compared by
+    lines such a copy has 0.88, because every line with the name differs; sorted words and sets of
+    words do not distinguish a conversation from its messages in another order.
     """
-    found = process.extractOne(text, others, scorer=fuzz.ratio, score_cutoff=100 * limit)
-    return (found[2], found[1] / 100) if found and found[1] > 100 * limit else None
+    match = process.extractOne(text, others, scorer=fuzz.ratio, score_cutoff=100 * limit)
+    return (match[2], match[1] / 100) if match and match[1] > 100 * limit else None
 
 
 def copies_of(
     conversations: Sequence[Conversation], tests: Sequence[Conversation], limit: float
 ) -> list[tuple[str, str, float]]:
-    """(id, test's id, likeness) of every conversation more like a test than the limit."""
-    texts = {one.id: text_of(one) for one in tests}
-    found = [(one.id, nearest(text_of(one), texts, limit)) for one in conversations]
-    return [(name, *near) for name, near in found if near]
+    """(id, test id, similarity) of every conversation more similar to a test than the limit."""
+    texts = {conversation.id: text_of(conversation) for conversation in tests}
+    pairs = [
+        (conversation.id, nearest(text_of(conversation), texts, limit))
+        for conversation in conversations
+    ]
+    return [(name, *near) for name, near in pairs if near]
 
 
 def refuse_copies(
@@ -105,15 +111,16 @@ def refuse_copies(
     limit: float,
     scenario: str,
 ) -> None:
-    """Make sure that no generated conversation is a near copy of a test conversation.
+    """Check that no generated conversation is a near copy of a test conversation.
 
     Raises:
-        InputError: one is; names both and how alike they are.
+        InputError: there is a copy; names both conversations and their similarity.
     """
     if copies := copies_of(conversations, tests, limit):
         copy, test, similarity = copies[0]
         raise InputError(
-            f"scenario {scenario!r}: {copy!r} is {similarity:.3f} like the test conversation "
-            f"{test!r} (and {len(copies) - 1} more), limit {limit}: the traces hold test "
-            "conversations; take them out, or raise synthesize.validation.max_similarity_to_tests"
+            f"scenario {scenario!r}: {copy!r} has a similarity of {similarity:.3f} to the test "
+            f"conversation {test!r} (and {len(copies) - 1} more), limit {limit}: the traces "
+            "contain test conversations; remove them, or raise "
+            "synthesize.validation.max_similarity_to_tests"
         )

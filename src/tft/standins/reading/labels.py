@@ -1,4 +1,4 @@
-"""The committee of rules: three labelling functions with different evidence, and their vote.
+"""The committee of rules: three labeling functions with different evidence, and their vote.
 
 - hindsight: what follows a call says what the call was. A tool's result follows only the call of a
   service, and its fields say of which and with which arguments.

@@ -1,6 +1,6 @@
 """Traces as far as rules can vouch for them: seeds and context read, wrong messages mended.
 
-Calls of logged traces are decided by the labelling functions (see `labels`), messages by whether
+Calls of logged traces are decided by the labeling functions (see `labels`), messages by whether
 they belong to the task and make sense in their place (see `acts`). What users say is as it was.
 """
 
