@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 
 from tft.core.tables import csv_text
-from tft.report.table import MEASURES, PUBLISHED, Comparison, Robustness, Sweep
+from tft.report.table import MEASURES, PUBLISHED, Comparisons, Robustness, Sweep
 
 Rows = Sequence[Mapping[str, Any]]
 Layers = alt.LayerChart | alt.FacetChart  # as altair types `layer`
@@ -64,7 +64,7 @@ def argument_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def delta_rows(comparison: Comparison) -> list[dict[str, Any]]:
+def delta_rows(comparison: Comparisons) -> list[dict[str, Any]]:
     """TFT less Direct by scenario, of this run with its interval and as published, without one."""
     rows = []
     for scenario, ours in comparison.items():

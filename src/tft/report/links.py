@@ -1,7 +1,7 @@
 """Which turns stand behind a number: the settings of the page's filters that show them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
@@ -23,7 +23,10 @@ NARROWED = {
     "parse failures": {"answer": "0"},
 }
 NO_CALL = "(no call)"  # as `evaluation.breakdown` calls it
-PAIRS = {"most alike": "closest", "without calls": "closest_without_calls"}
+PAIRS: dict[str, Literal["closest", "closest_without_calls"]] = {
+    "most alike": "closest",
+    "without calls": "closest_without_calls",
+}
 """Columns of the contamination's sheet, and the pairs of conversations that they are of."""
 
 

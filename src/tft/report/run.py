@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tft.core.errors import InputError
+from tft.core.metrics import Breakdown, Curation
 from tft.core.records import Layout
 from tft.core.stage import read_times
 from tft.core.tables import read_conversations
@@ -14,7 +15,7 @@ from tft.judge.verdicts import prediction_files, read_judged
 from tft.report.table import (
     LABELS,
     Cells,
-    Comparison,
+    Comparisons,
     Contamination,
     Robustness,
     Sweep,
@@ -24,17 +25,6 @@ from tft.report.table import (
     sweep_of,
 )
 from tft.report.turns import Answer, Cell, browser
-
-STEPS = ("filter", "relabel", "synthesize", "audit")
-SUMMARIES = {
-    "filter": "data/filtered/{}/summary.json",
-    "relabel": "data/relabeled/{}/summary.json",
-    "synthesize": "data/tft/{}/summary.json",
-}
-"""Where each step of the curation leaves its counts for a scenario."""
-
-Curation = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""{step: {scenario: counts}}."""
 
 
 class Run(NamedTuple):
@@ -62,8 +52,8 @@ class Run(NamedTuple):
     layout: Layout
     labeled_by: str
     cells: Cells
-    comparison: Comparison
-    breakdown: Cells
+    comparison: Comparisons
+    breakdown: Mapping[str, Breakdown]
     losses: Mapping[str, Sequence[Mapping[str, Any]]]
     curation: Curation
     contamination: Contamination
@@ -105,7 +95,9 @@ def read_run(layout: Layout) -> Run:
             if cell not in LABELS
         },
         curation={
-            **{step: _by_scenario(path, scenarios, step) for step, path in SUMMARIES.items()},
+            "filter": _by_scenario("data/filtered/{}/summary.json", scenarios, "filter"),
+            "relabel": _by_scenario("data/relabeled/{}/summary.json", scenarios, "relabel"),
+            "synthesize": _by_scenario("data/tft/{}/summary.json", scenarios, "synthesize"),
             "audit": {scenario: audits[scenario]["curation"] for scenario in scenarios},
         },
         contamination={
@@ -127,7 +119,7 @@ def read_run(layout: Layout) -> Run:
     )
 
 
-def read_scores(name: str, holds: Sequence[str] = ()) -> dict[str, Any]:
+def read_scores(name: str, holds: Sequence[str] = ()) -> Any:
     """A file of data/scores."""
     return read_metrics(Path("data/scores") / name, "score", holds)
 
@@ -177,5 +169,5 @@ def _places(layout: Layout) -> dict[str, dict[str, str]]:
     return cell_places(layout.scenarios, layout.pipelines, layout.teacher)
 
 
-def _by_scenario(path: str, scenarios: Sequence[str], stage: str) -> dict[str, dict[str, Any]]:
+def _by_scenario(path: str, scenarios: Sequence[str], stage: str) -> dict[str, Any]:
     return {scenario: read_metrics(Path(path.format(scenario)), stage) for scenario in scenarios}

@@ -8,6 +8,7 @@ from typing import Any
 from tabulate import tabulate
 
 from tft.core.errors import InputError
+from tft.core.metrics import CellMetrics, Comparison, Interval, Overlap
 
 BASELINES = {
     "always_respond": "(always respond)",
@@ -56,13 +57,13 @@ COLUMNS = (
     "parse failures",
 )
 
-Cells = Mapping[str, Mapping[str, Any]]
+Cells = Mapping[str, CellMetrics]
 """Metrics of each cell (`evaluation.summary`), by its name: of BASELINES or SCENARIO-PIPELINE."""
-Comparison = Mapping[str, Mapping[str, Any]]
+Comparisons = Mapping[str, Comparison]
 """What `evaluation.summary.compare_pipelines` says, by scenario."""
 Robustness = Mapping[str, Any]
 """What the stage `robustness` found; empty where no student was asked again."""
-Contamination = Mapping[str, Mapping[str, Mapping[str, Any]]]
+Contamination = Mapping[str, Mapping[str, Overlap]]
 """What the stage `contamination` found: {pipeline: {scenario: overlap with the tests}}."""
 Sweep = Mapping[str, Mapping[str, Any]]
 """What `sweep.collect` says, by scenario; empty where there was no sweep."""
@@ -93,7 +94,7 @@ def cell_names(
     return list(cell_places(scenarios, pipelines, teacher))
 
 
-def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> dict[str, Any]:
+def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> Any:
     """The JSON object that a stage before this one wrote; `holds` are scenarios it must have.
 
     Raises:
@@ -132,7 +133,7 @@ def deltas(cells: Cells, scenarios: Sequence[str]) -> dict[str, float]:
 
 def render(
     cells: Cells,
-    comparison: Comparison,
+    comparison: Comparisons,
     contamination: Contamination,
     labeled_by: str,
     scenarios: Sequence[str],
@@ -315,7 +316,7 @@ def _unpublished(sheet: Sheet) -> Sheet:
     return _without(sheet, {column for column in sheet[0] if column.endswith(", published")})
 
 
-def comparison_sheet(comparison: Comparison, scenarios: Sequence[str]) -> Sheet:
+def comparison_sheet(comparison: Comparisons, scenarios: Sequence[str]) -> Sheet:
     """TFT against Direct, a row a scenario, in the order of `scenarios`."""
     head = ["judge", "TFT", "Direct", "difference", "p"]
     head += [f"{column}, published" for column in head[1:4]]
@@ -343,7 +344,7 @@ def comparison_sheet(comparison: Comparison, scenarios: Sequence[str]) -> Sheet:
     return _with_spreads(sheet, "difference", [line["spread"] for line in lines], seeds)
 
 
-def readme_table(cells: Cells, comparison: Comparison, scenarios: Sequence[str]) -> str:
+def readme_table(cells: Cells, comparison: Comparisons, scenarios: Sequence[str]) -> str:
     """The README's table: the judge and exact service calls, TFT against Direct, and published.
 
     Results from before exact calls were compared have no interval for them.
@@ -353,25 +354,24 @@ def readme_table(cells: Cells, comparison: Comparison, scenarios: Sequence[str])
     rows = []
     for number, scenario in enumerate(scenarios, start=1):
         judged, published = comparison[scenario], PUBLISHED[scenario]
-        exact = {
-            name: cells[f"{scenario}-{name}"]["service_call_exact"] for name in ("tft", "direct")
-        }
-        interval = judged.get("service_call_exact", {}).get("interval")
-        rows.append(
-            [
-                f"S{number} `{scenario}`",
-                *_pair(judged, judged["interval"]),
-                *_pair(published, None),
-                *_pair(exact, interval),
-            ]
+        exact = judged.get("service_call_exact")
+        row = [f"S{number} `{scenario}`"]
+        row += _pair(judged["tft"], judged["direct"], judged["interval"])
+        row += _pair(published["tft"], published["direct"])
+        row += _pair(
+            cells[f"{scenario}-tft"]["service_call_exact"],
+            cells[f"{scenario}-direct"]["service_call_exact"],
+            exact and exact["interval"],
         )
+        rows.append(row)
     return _markdown(head, rows)
 
 
-def _pair(scores: Mapping[str, float], interval: Sequence[float] | None) -> list[str]:
-    """TFT, Direct, their difference with its interval."""
-    difference = f"{scores['tft'] - scores['direct']:+.3f}{_interval(interval, '+.3f')}"
-    return [_score(scores["tft"]), _score(scores["direct"]), difference]
+def _pair(tft: float | None, direct: float | None, interval: Interval = None) -> list[str]:
+    """TFT, Direct, their difference with its interval; empty where nothing was scored."""
+    if tft is None or direct is None:
+        return ["", "", ""]
+    return [_score(tft), _score(direct), f"{tft - direct:+.3f}{_interval(interval, '+.3f')}"]
 
 
 def cells_sheet(cells: Cells, scenarios: Sequence[str], pipelines: Sequence[str]) -> Sheet:
