@@ -1,7 +1,7 @@
 """What the JSON files that stages leave under data/ hold, one record for each kind of file.
 
-They are dictionaries as read, typed for the reader and the type checker. Scores are between 0 and 1;
-intervals are 95 %, [low, high], and null where there is none.
+They are dictionaries as read, typed for the reader and the type checker. Scores are between 0 and
+1; intervals are 95 %, [low, high], and null where there is none.
 """
 
 from collections.abc import Mapping
