@@ -1,1 +1,1 @@
-"""The benchmarks' conversations."""
+"""The corpora: where the benchmark's conversations come from."""

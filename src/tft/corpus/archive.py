@@ -1,4 +1,4 @@
-"""Files of a repository at one commit: from a folder, a .tar.gz or that archive's address."""
+"""Files of a repository at one commit: from a folder, a .tar.gz file, or its address."""
 
 import hashlib
 import re
@@ -22,16 +22,17 @@ def read_files(
     """Yield (path relative to the repository's root, content) of the wanted files.
 
     Args:
-        place: a folder, a .tar.gz in the layout that GitHub serves for a commit (one top folder
-            ending in the commit or a prefix of it), or the address of such an archive, as
-            `download` takes it.
-        wanted: chooses by relative path.
-        commit: what an archive's top folder must end in; a plain folder carries no commit, there
-            only the caller's checksums tell.
-        hint: how to name another place, for error messages.
+        place: A folder, a .tar.gz file, or its address (see `download`). The archive has the layout
+            that GitHub serves for a commit: one top folder, whose name ends in the commit or a
+            prefix of it.
+        wanted: Selects files by relative path.
+        commit: The commit in which the name of an archive's top folder must end. A plain folder
+            does not say its commit, so callers check checksums.
+        hint: How to choose another place, for error messages.
 
     Raises:
-        InputError: nothing there, not a whole archive, or another commit's.
+        InputError: there is no such file or folder, or the archive is incomplete or of another
+            commit.
     """
     path = download(place, hint) if re.match(r"https?://", place) else Path(place)
     if path.is_dir():
@@ -49,12 +50,12 @@ def _read_archive(
     path: Path, wanted: Callable[[str], bool], commit: str, hint: str
 ) -> Iterator[tuple[str, bytes]]:
     try:
-        # A stream, because one pass in file order is all it takes and gzip cannot seek.
+        # As a stream, because one pass in file order suffices and gzip cannot seek.
         with tarfile.open(path, mode="r|gz") as archive:
             for member in archive:
                 top, *rest = PurePosixPath(member.name).parts or ("",)
-                found = re.search(r"-([0-9a-f]{7,40})$", top)
-                if not found or not commit.startswith(found[1]):
+                suffix = re.search(r"-([0-9a-f]{7,40})$", top)
+                if not suffix or not commit.startswith(suffix[1]):
                     raise InputError(
                         f"{path}: top folder {top!r}: expected one that ends in -{commit} or its "
                         f"first 7 or more digits, as in GitHub's archive of that commit; {hint}"
@@ -65,25 +66,26 @@ def _read_archive(
                     yield name, content.read()
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise InputError(
-            f"{path}: not a whole .tar.gz ({error}); delete it and fetch it again, or {hint}"
+            f"{path}: not a complete .tar.gz ({error}); delete it and fetch it again, or {hint}"
         ) from error
 
 
 def download(place: str, hint: str) -> Path:
-    """Fetch an address into the cache folder (`TFT_CACHE`, default .cache/), once.
+    """Download an address once into the cache folder (`TFT_CACHE`, default .cache/).
 
-    A download is complete or not there: pooch writes beside, checks and renames. A killed one
-    starts afresh. Plain http is allowed on this machine alone, for a mirror or a tunnel.
+    A download is complete or absent: pooch writes to a temporary file, checks, and renames it. A
+    killed download starts again. Plain http is allowed only on this machine, for a mirror or a
+    tunnel.
 
     Args:
-        place: an https address. Where it ends in #sha256=DIGEST, the archive must have that
-            checksum. The shipped addresses have none, because GitHub may pack the same commit into
-            different bytes; there the commit and, of SGD, every file that is read are checked.
-        hint: how to name another place, for error messages.
+        place: An https address. If it ends in #sha256=DIGEST, the archive must have that checksum.
+            The shipped addresses have none, because GitHub may pack the same commit into different
+            bytes; instead the commit is checked and, for SGD, the checksum of every file.
+        hint: How to choose another place, for error messages.
 
     Raises:
-        InputError: an address that is not https, no answer, an answer other than 200, one that
-            ended early or with another checksum.
+        InputError: the address is not https, there is no answer or one other than status 200, or
+            the download is incomplete or has another checksum.
     """
     url, _, digest = place.partition("#sha256=")
     key = hashlib.sha256(url.encode()).hexdigest()[:12]
@@ -99,13 +101,13 @@ def download(place: str, hint: str) -> Path:
                 progressbar=True,
                 chunk_size=1 << 20,
                 timeout=60,
-                # For the answer of every address that redirects lead through.
+                # Called for every address of a chain of redirects.
                 hooks={"response": lambda answer, **_: _refuse_plain_http(answer.url, hint)},
             ),
         )
     except InputError:
         raise
-    except (OSError, ValueError) as error:  # OSError: no answer, no space; ValueError: a checksum
+    except (OSError, ValueError) as error:  # OSError: no answer or disk space; ValueError: checksum
         raise InputError(f"{url}: cannot be downloaded ({error}); {hint}") from error
     return Path(path)
 
@@ -114,5 +116,5 @@ def _refuse_plain_http(url: str, hint: str) -> None:
     address = urlsplit(url)
     if address.scheme != "https" and not LOOPBACK.fullmatch(address.hostname or ""):
         raise InputError(
-            f"{url}: plain http, where the data can be changed on the way; use https, or {hint}"
+            f"{url}: plain http, so the data could be changed on the way; use https, or {hint}"
         )

@@ -1,4 +1,4 @@
-"""The corpus that needs no download: dialogues simulated from a seed, every word of them ours."""
+"""The corpus that needs no download: simulated dialogues, all of whose wording is ours."""
 
 import random
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from tft.standins.simulation.world import World
 
 
 def read_builtin(params: BuiltinConfig) -> tuple[list[Conversation], Task]:
-    """All conversations, `counts` of each service, and the task of `service`.
+    """All conversations, `counts` per service, and the task of `service`.
 
-    Conversation i of a service depends on the seed, the service and i alone.
+    Conversation i of a service depends only on the seed, the service, and i.
 
     Raises:
-        InputError: no such service.
+        InputError: a service is unknown.
     """
     grammar = built_in(params.today)
     conversations = []
@@ -47,17 +47,19 @@ def read_builtin(params: BuiltinConfig) -> tuple[list[Conversation], Task]:
 def split_builtin(
     conversations: Sequence[Conversation], params: BuiltinConfig
 ) -> tuple[list[Conversation], list[Conversation]]:
-    """(train, test): the first `held_out` conversations of `service` are the test.
+    """(train, test), where the first `held_out` conversations of `service` are the test.
 
     Raises:
-        InputError: the service has no more conversations than are to be held out.
+        InputError: holding them out leaves no conversations of the service to train on.
     """
-    own = [one for one in conversations if one.source == params.service]
+    own = [conversation for conversation in conversations if conversation.source == params.service]
     if len(own) <= params.held_out:
         raise InputError(
             f"params.yaml: builtin.held_out: {params.held_out} of {len(own)} conversations of "
             f"{params.service} leave none to train on; lower it or raise builtin.counts"
         )
-    test = sorted(own, key=lambda one: one.id)[: params.held_out]
-    held = {one.id for one in test}
-    return [one for one in conversations if one.id not in held], test
+    test = sorted(own, key=lambda conversation: conversation.id)[: params.held_out]
+    held_out_ids = {conversation.id for conversation in test}
+    return [
+        conversation for conversation in conversations if conversation.id not in held_out_ids
+    ], test

@@ -1,4 +1,4 @@
-"""Which corpus is read, and how it is split."""
+"""Choose which corpus is read, and how it is split."""
 
 import itertools
 from collections import Counter
@@ -16,7 +16,7 @@ from tft.traces.report import ImportReport
 
 
 def load_corpus(params: CorpusParams) -> tuple[Iterable[Conversation], Task, ImportReport]:
-    """All conversations of the corpus in the order of their ids, the agent's task, a report.
+    """All conversations of the corpus, sorted by id, the agent's task, and a report.
 
     The report is complete once all conversations have been consumed.
     """
@@ -38,10 +38,9 @@ def load_corpus(params: CorpusParams) -> tuple[Iterable[Conversation], Task, Imp
 def split_corpus(
     conversations: Iterable[Conversation], params: CorpusParams
 ) -> tuple[Iterable[Conversation], Iterable[Conversation]]:
-    """(conversations to train on, of every service; held-out conversations), cut to `limit`.
+    """(training conversations of every service, held-out conversations), cut to `limit`.
 
-    Conversations come in the order of their ids, and so do both parts. They are iterated over more
-    than once.
+    `conversations` must be sorted by id, as both parts are, and are iterated over more than once.
     """
     match params.corpus:
         case "builtin":
@@ -61,7 +60,7 @@ def split_corpus(
 
 
 def labels_are_given(held_out: Sequence[Conversation], params: CorpusParams) -> bool:
-    """Whether the held-out calls are labels already: those of a test set are, those of logs not."""
+    """Whether the held-out calls are labels already, as in a test set but not in logs."""
     return params.corpus != "traces" or any(
         conversation.source != SOURCE for conversation in held_out
     )

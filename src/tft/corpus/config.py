@@ -16,7 +16,7 @@ from tft.traces.config import TracesConfig
 
 @cache
 def _pinned(name: str) -> dict[str, Any]:
-    """What NAME.yaml, beside the corpus's reader, pins: the commit and what must be in it."""
+    """The content of NAME.yaml, which pins a corpus: the commit, and what must be in it."""
     content: dict[str, Any] = YAML(typ="safe").load(Path(__file__).with_name(f"{name}.yaml"))
     return content
 
@@ -26,10 +26,10 @@ def _pin(name: str, key: str) -> Any:
 
 
 class SgdConfig(Section):
-    """Where Schema-Guided Dialogue is and which of its services are used.
+    """Where Schema-Guided Dialogue is, and which of its services are used.
 
-    What sgd.yaml pins need not be in params: the commit, the checksum of every file that is read,
-    the ids of the published test dialogues and of those that the publication dropped.
+    The other fields default to what sgd.yaml pins: the commit, the checksum of every file that is
+    read, and the ids of the published test dialogues and of those that the publication dropped.
     """
 
     archive: str
@@ -44,7 +44,8 @@ class SgdConfig(Section):
 class PublishedConfig(Section):
     """Where the published benchmark's data are.
 
-    published.yaml pins the commit and names the folder of each scenario's traces.
+    The other fields default to what published.yaml pins: the commit, and the folder of each
+    scenario's traces.
     """
 
     archive: str
@@ -63,14 +64,14 @@ class BuiltinConfig(Section):
 
 
 class Limit(Section):
-    """Upper bounds for a quick try; null means all."""
+    """Upper bounds for a quick try, in conversations; None means all."""
 
     train: Count | None
     test: Count | None
 
 
 class CorpusParams(Section):
-    """The part of params.yaml that decides which conversations there are and how they are split."""
+    """The part of params.yaml that decides which conversations are read and how they are split."""
 
     corpus: Literal["builtin", "sgd", "published", "traces"]
     data_seed: int

@@ -1,8 +1,8 @@
-"""The published benchmark's own traces and test set, so that every stage runs on exactly those.
+"""The published benchmark's own traces and test set.
 
-The repository: https://github.com/distil-labs/distil-tft-benchmarking. Two layouts are read: that
-repository's (scenario-N-.../tft/traces.jsonl) and a flat copy of the files that matter
-(scenario-N-.../traces.jsonl.gz with one test.jsonl and one job_description.json above).
+They are in https://github.com/distil-labs/distil-tft-benchmarking. Two layouts can be read: that of
+the repository (scenario-N-.../tft/traces.jsonl), and a flat copy of the files that matter
+(scenario-N-.../traces.jsonl.gz, with one test.jsonl and one job_description.json above them).
 """
 
 import gzip
@@ -33,15 +33,15 @@ _FILES = re.compile(
 def read_published(archive: str, params: PublishedConfig) -> tuple[list[Conversation], Task]:
     """All published traces and test conversations, and the task.
 
-    SGD's dialogue ids are not in the files: ids are folder and line, such as
+    The files do not hold SGD's dialogue ids, so ids are made of folder and line, such as
     scenario-1-baseline/0001 or test/01. Sources are published/FOLDER and published/test.
 
     Args:
-        archive: a folder, a .tar.gz or its https address (see `tft.corpus.archive.read_files`).
-        params: the pinned commit.
+        archive: A folder, a .tar.gz file, or its https address (see `archive.read_files`).
+        params: The pinned commit.
 
     Raises:
-        InputError: naming file and line, or what is missing.
+        InputError: a line cannot be read or a file is missing; names the file and line.
     """
     conversations: dict[str, list[Conversation]] = {}
     task = None
@@ -51,11 +51,11 @@ def read_published(archive: str, params: PublishedConfig) -> tuple[list[Conversa
 
     for name, content in read_files(archive, wanted, params.commit, HINT):
         where = f"{archive}: {name}"
-        found = _FILES.fullmatch(name)
-        assert found is not None
-        kind, folder = found["kind"], found["folder"]
+        match = _FILES.fullmatch(name)
+        assert match is not None
+        kind, folder = match["kind"], match["folder"]
         if kind == "job_description.json":
-            # Each scenario of the repository has its copy of this file and of the test set.
+            # Each scenario of the repository has its own copy of this file and of the test set.
             task = task or parse_task(where, content)
         elif kind == "test.jsonl":
             conversations.setdefault(TEST, list(_read_lines(where, content, TEST, 2, _test)))
@@ -85,10 +85,10 @@ def split_published(
 def published_traces(
     scenario: str, pool: Sequence[Conversation], params: PublishedConfig
 ) -> list[Conversation]:
-    """The published traces of a scenario, in the order of their ids.
+    """The published traces of a scenario, sorted by id.
 
     Raises:
-        InputError: the publication has no such scenario.
+        InputError: no traces of this scenario are published.
     """
     source = f"published/{params.folders.get(scenario)}"
     traces = [conversation for conversation in pool if conversation.source == source]
@@ -105,7 +105,7 @@ def _unpack(where: str, content: bytes) -> bytes:
     try:
         return gzip.decompress(content)
     except (EOFError, zlib.error, OSError) as error:
-        raise InputError(f"{where}: not a whole gzip file ({error})") from error
+        raise InputError(f"{where}: not a complete gzip file ({error})") from error
 
 
 def _read_lines(
@@ -136,11 +136,11 @@ def _test(row: Any) -> tuple[Message, ...]:
     return (*from_openai(question), Message("assistant", tool_call=call))
 
 
-def _json(what: str, text: str | bytes) -> Any:
+def _json(label: str, text: str | bytes) -> Any:
     try:
         return json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{what} is not JSON ({error})") from error
+        raise InputError(f"{label} is not JSON ({error})") from error
 
 
 def _get(value: Any, key: str, kind: type) -> Any:

@@ -1,6 +1,6 @@
 """Schema-Guided Dialogue (SGD): from annotated dialogues to traces of a tool-calling agent.
 
-The data set: https://github.com/google-research-datasets/dstc8-schema-guided-dialogue
+The data set is at https://github.com/google-research-datasets/dstc8-schema-guided-dialogue
 (CC BY-SA 4.0; Rastogi et al. 2020, https://arxiv.org/abs/1909.05855).
 """
 
@@ -45,7 +45,7 @@ class _Frame(BaseModel):
 class _Turn(BaseModel):
     speaker: Literal["USER", "SYSTEM"]
     utterance: str
-    # One frame per service of the dialogue, and ours have one service.
+    # One frame per service of the dialogue. Only dialogues with one service are read.
     frames: Annotated[list[_Frame], Field(min_length=1, max_length=1)]
 
     @model_validator(mode="after")
@@ -82,10 +82,10 @@ class _Service(BaseModel):
 
 
 def read_sgd(archive: str, params: SgdConfig) -> tuple[list[Conversation], Task]:
-    """The benchmark's conversations, of all its services, and the task of the first service.
+    """The conversations of all services in params, and the task of `params.service`.
 
     Raises:
-        InputError: as `read_dialogues`, or a service that SGD has no schema of.
+        InputError: as in `read_dialogues`, or SGD has no schema of one of the services.
     """
     services = {params.service, *params.other_services}
     schemas = read_schemas(archive, params)
@@ -104,10 +104,10 @@ def read_sgd(archive: str, params: SgdConfig) -> tuple[list[Conversation], Task]
 def split_sgd(
     conversations: Sequence[Conversation], params: SgdConfig
 ) -> tuple[list[Conversation], list[Conversation]]:
-    """(what may be trained on, what is tested on); `params.dropped` is in neither.
+    """(training conversations, test conversations); those in `params.dropped` are in neither.
 
     Raises:
-        InputError: a conversation that params hold out or drop is not there.
+        InputError: a conversation that should be held out or dropped does not exist.
     """
     ids = {conversation.id for conversation in conversations}
     if missing := {*params.held_out, *params.dropped} - ids:
@@ -123,16 +123,17 @@ def split_sgd(
 def read_dialogues(
     archive: str, params: SgdConfig, services: set[str] | None, pinned_only: bool = False
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (member path, raw dialogue) of every dialogue that has one service, of those named.
+    """Yield (member path, raw dialogue) of every dialogue with exactly one of the services.
 
     Args:
-        archive: a folder, a .tar.gz or its https address (see `tft.corpus.archive.read_files`).
-        params: the pinned commit and checksums.
-        services: names such as Restaurants_1; None is all.
-        pinned_only: read only files whose checksum is in params; those of the benchmark are.
+        archive: A folder, a .tar.gz file, or its https address (see `archive.read_files`).
+        params: The pinned commit and checksums.
+        services: Names such as Restaurants_1. None means all services.
+        pinned_only: Read only the files with a pinned checksum, which include the benchmark's.
 
     Raises:
-        InputError: naming the archive, the member and, inside it, dialogue id and turn index.
+        InputError: a dialogue is malformed; names the archive, the member, the dialogue's id, and
+            the index of the turn.
     """
     names = r"(train|dev|test)/dialogues_\d+\.json"
     for member, content in _read_json(archive, params, names, pinned_only):
@@ -152,12 +153,12 @@ def read_dialogues(
 
 
 def read_schemas(archive: str, params: SgdConfig, folder: str = "") -> dict[str, dict[str, Any]]:
-    """Raw service schemas by service name; train, dev and test agree where they share one.
+    """Raw service schemas, by service name. Train, dev, and test agree on the schemas they share.
 
-    `folder`, with a slash at its end, is where to look in place of the repository's root.
+    `folder`, which ends in a slash, is searched instead of the repository's root.
 
     Raises:
-        InputError: naming the archive, the member, the service and the key.
+        InputError: a schema is malformed; names the archive, the member, the service, and the key.
     """
     schemas: dict[str, dict[str, Any]] = {}
     names = rf"{folder}(train|dev|test)/schema\.json"
@@ -175,14 +176,15 @@ def read_schemas(archive: str, params: SgdConfig, folder: str = "") -> dict[str,
 def to_conversation(member: str, dialogue: dict[str, Any]) -> Conversation:
     """A dialogue as the trace of an agent that acts and talks only through tools.
 
-    A user turn stays a message. A system turn becomes the call of `respond_to_user` with what it
-    says; if it called its service, that call and, as a user message, the JSON of its results come
-    first. This rule reproduces the published traces exactly.
+    A user turn stays a message. A system turn becomes a call of `respond_to_user` with its
+    utterance. If it called its service, that call and, as a user message, the JSON of its results
+    come first. This rule reproduces the published traces exactly.
 
     Args:
-        member: the file it came from, such as dev/dialogues_001.json. Ids are unique within train,
-            dev or test only, so those of dev and test get the folder in front.
-        dialogue: as `read_dialogues` yields it.
+        member: The file that the dialogue is from, such as dev/dialogues_001.json. Dialogue ids are
+            unique only within train, dev, or test, so those of dev and test get the folder's name
+            as a prefix.
+        dialogue: A raw dialogue, as `read_dialogues` yields it.
     """
     messages: list[Message] = []
     for turn in dialogue["turns"]:
@@ -200,10 +202,10 @@ def to_conversation(member: str, dialogue: dict[str, Any]) -> Conversation:
 
 
 def task_of(service: dict[str, Any]) -> Task:
-    """The task of serving one SGD service: a tool to talk with and one tool per intent.
+    """The task of one SGD service, with `respond_to_user` and one tool per intent.
 
     Args:
-        service: a raw service schema, as `read_schemas` gives it.
+        service: A raw service schema, as `read_schemas` returns it.
     """
     slots = {slot["name"]: slot for slot in service["slots"]}
     talk = talking_tool(
@@ -240,7 +242,7 @@ def _intent_tool(intent: dict[str, Any], slots: dict[str, dict[str, Any]]) -> To
     for name in [*intent["required_slots"], *intent["optional_slots"]]:
         slot = slots[name]
         properties[name] = {"type": "string", "description": slot["description"]}
-        # SGD lists examples for some open slots too; only categorical ones are closed sets.
+        # SGD also lists examples for some open slots; only categorical slots are closed sets.
         if slot["is_categorical"]:
             properties[name]["enum"] = slot["possible_values"]
     schema = {"type": "object", "properties": properties, "required": intent["required_slots"]}
@@ -250,7 +252,7 @@ def _intent_tool(intent: dict[str, Any], slots: dict[str, dict[str, Any]]) -> To
 def _read_json(
     archive: str, params: SgdConfig, names: str, pinned_only: bool
 ) -> Iterator[tuple[str, Any]]:
-    """Yield (member, JSON) of the files whose paths match `names`, checksums verified."""
+    """Yield (member, JSON) of the files whose paths match `names`, after checking checksums."""
 
     def wanted(member: str) -> bool:
         return bool(re.fullmatch(names, member)) and (member in params.sha256 or not pinned_only)

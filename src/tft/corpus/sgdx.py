@@ -1,8 +1,8 @@
 """SGD-X: five rewordings of every SGD schema, in which the same tools have other names.
 
-Written by crowd workers for Lee et al. 2022, https://arxiv.org/abs/2110.06800, and part of SGD's
-repository. A model that reads the tools it is shown does as well under each of them; one that knows
-their names by heart does not.
+Crowd workers wrote them for Lee et al. 2022 (https://arxiv.org/abs/2110.06800), and they are part
+of SGD's repository. A model that reads the tools it is shown does equally well with each of them;
+one that has memorized the names does not.
 """
 
 import json
@@ -20,8 +20,8 @@ from tft.corpus.sgd import read_schemas, task_of
 class Rewording(NamedTuple):
     """A variant of a service: its task, and its names for the service's tools and slots.
 
-    Slots are what tools take as arguments and results have as fields. The tool `respond_to_user`
-    is none of the service's and keeps its name.
+    Slots are the arguments of tools and the fields of results. `respond_to_user` is not a tool of
+    the service and keeps its name.
     """
 
     variant: str
@@ -34,8 +34,8 @@ def read_rewordings(archive: str, params: SgdConfig, variants: Sequence[str]) ->
     """The rewordings of `params.service`, in the order of `variants` (v1 to v5).
 
     Raises:
-        InputError: as `sgd.read_schemas`; the service has no such variant, or not with the same
-            tools.
+        InputError: as in `sgd.read_schemas`, or the service has no such variant, or the variant has
+            other tools.
     """
     service = _schema(archive, params, params.service)
     return [
@@ -57,10 +57,10 @@ def _schema(archive: str, params: SgdConfig, service: str, variant: str = "") ->
 
 
 def pair(variant: str, service: dict[str, Any], reworded: dict[str, Any]) -> Rewording:
-    """Match two raw schemas of one service, part by part in their order, as SGD-X's authors do.
+    """Match two raw schemas of one service, part by part in order, as the authors of SGD-X do.
 
     Raises:
-        InputError: they are not of the same form, or one name stands for two.
+        InputError: the schemas have different structures, or two parts share a name.
     """
     tools, slots = (
         {old["name"]: new["name"] for old, new in zip(service[key], reworded[key], strict=False)}
@@ -79,28 +79,28 @@ def pair(variant: str, service: dict[str, Any], reworded: dict[str, Any]) -> Rew
 def _form(
     service: dict[str, Any], tools: Mapping[str, str], slots: Mapping[str, str]
 ) -> tuple[Any, Any]:
-    """What a rewording must leave as it is, under the names given."""
+    """The structure that a rewording must preserve, with tools and slots renamed."""
     return (
         [
-            (slots.get(one["name"], one["name"]), one["is_categorical"], one["possible_values"])
-            for one in service["slots"]
+            (slots.get(part["name"], part["name"]), part["is_categorical"], part["possible_values"])
+            for part in service["slots"]
         ],
         [
             (
-                tools.get(one["name"], one["name"]),
-                [slots.get(slot, slot) for slot in one["required_slots"]],
-                {slots.get(slot, slot): value for slot, value in one["optional_slots"].items()},
+                tools.get(part["name"], part["name"]),
+                [slots.get(slot, slot) for slot in part["required_slots"]],
+                {slots.get(slot, slot): value for slot, value in part["optional_slots"].items()},
             )
-            for one in service["intents"]
+            for part in service["intents"]
         ],
     )
 
 
 def reword(conversation: Conversation, rewording: Rewording) -> Conversation:
-    """The same conversation with the variant's tools: calls, references, and results' fields.
+    """The same conversation with the variant's names in calls, references, and result fields.
 
     Raises:
-        InputError: a call or a result has a name that the service has not.
+        InputError: a call or a result has a name that is not of the service.
     """
     messages: list[Message] = []
     called = None
@@ -115,7 +115,7 @@ def reword(conversation: Conversation, rewording: Rewording) -> Conversation:
                 messages.append(message)
         except (KeyError, ValueError, AttributeError) as error:
             raise InputError(
-                f"conversation {conversation.id!r}: message {index}: cannot be put into SGD-X's "
+                f"conversation {conversation.id!r}: message {index}: cannot be reworded in SGD-X's "
                 f"{rewording.variant} ({error!r}); only conversations of sgd.service can"
             ) from error
         called = call.name if call else None
@@ -126,21 +126,23 @@ def _renamed(call: ToolCall, rewording: Rewording) -> ToolCall:
     if call.name == RESPOND:
         return call
     arguments = {rewording.slots[key]: value for key, value in call.arguments.items()}
-    # By name, as in every call that comes out of a table and that a student was trained on.
+    # Sorted by name, as in every call that was read from a table, which students are trained on.
     return ToolCall(rewording.tools[call.name], dict(sorted(arguments.items())))
 
 
 def _renamed_results(content: str, slots: Mapping[str, str]) -> str:
-    """JSON of a list of objects, their fields by name, as SGD writes them."""
-    results = [{slots[key]: value for key, value in one.items()} for one in json.loads(content)]
+    """Results as JSON: a list of objects, with fields sorted by name, as in SGD."""
+    results = [
+        {slots[key]: value for key, value in result.items()} for result in json.loads(content)
+    ]
     return json.dumps(results, sort_keys=True)
 
 
 def original(call: ToolCall, rewording: Rewording) -> ToolCall:
     """A predicted call in the service's own names, for judge and metrics.
 
-    A name of the service's that the variant has not is a wrong one: the student was not shown it.
-    It is marked, because as it stands it would be right.
+    An original name that the variant does not have is wrong, because the student was not shown it.
+    Such a name is marked, since otherwise it would count as right.
     """
     if call.name == RESPOND:
         return call
@@ -151,6 +153,6 @@ def original(call: ToolCall, rewording: Rewording) -> ToolCall:
     return ToolCall(_original(call.name, rewording.tools, rewording.variant), arguments)
 
 
-def _original(said: str, names: Mapping[str, str], variant: str) -> str:
-    own = {new: old for old, new in names.items()}
-    return own.get(said, f"{said} (not in {variant})" if said in names else said)
+def _original(name: str, names: Mapping[str, str], variant: str) -> str:
+    original_names = {new: old for old, new in names.items()}
+    return original_names.get(name, f"{name} (not in {variant})" if name in names else name)

@@ -1,1 +1,1 @@
-"""Measures predictions against references: tool-call metrics and their summaries."""
+"""Compares predictions with references: tool-call metrics, intervals, tests, and audits."""

@@ -1,4 +1,4 @@
-"""How far a judge agrees with another one, and what a rate of its verdicts is worth then."""
+"""Agreement of a judge with another one, and the correction of its scores that follows from it."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -13,7 +13,7 @@ DIGITS = 6
 
 
 class Agreement(NamedTuple):
-    """Two judges on the same turns: counts of (theirs, ours). Theirs is taken for the truth."""
+    """Counts of two judges' verdicts on the same turns; "theirs" is taken for the truth."""
 
     both_good: int
     only_theirs: int
@@ -27,14 +27,14 @@ class Agreement(NamedTuple):
 
     @property
     def kappa(self) -> float:
-        """Cohen's kappa: agreement beyond what the two rates of "good" give by chance."""
+        """Cohen's kappa: agreement beyond what the two rates of "good" yield by chance."""
         theirs, ours = self._rates
         chance = theirs * ours + (1 - theirs) * (1 - ours)
         return 1.0 if chance == 1 else (self.raw - chance) / (1 - chance)
 
     @property
     def ac1(self) -> float:
-        """Gwet's AC1, which does not fall when nearly all verdicts are the same, as kappa does.
+        """Gwet's AC1 which, unlike kappa, does not fall when nearly all verdicts are the same.
 
         Gwet 2008, https://doi.org/10.1348/000711006X126600.
         """
@@ -44,12 +44,12 @@ class Agreement(NamedTuple):
 
     @property
     def sensitivity(self) -> float | None:
-        """The share of what they call good that we do; None: they call nothing good."""
+        """The share of turns good by their judge that ours calls good; None if there are none."""
         return _share(self.both_good, self.both_good + self.only_theirs)
 
     @property
     def specificity(self) -> float | None:
-        """The share of what they call bad that we do; None: they call nothing bad."""
+        """The share of turns bad by their judge that ours calls bad; None if there are none."""
         return _share(self.both_bad, self.both_bad + self.only_ours)
 
     @property
@@ -58,7 +58,7 @@ class Agreement(NamedTuple):
         return (self.both_good + self.only_theirs) / n, (self.both_good + self.only_ours) / n
 
     def summary(self) -> dict[str, Any]:
-        """For a metrics file; `_95` are Wilson intervals, turns taken as independent."""
+        """All measures, for a JSON file; `_95` are Wilson intervals for independent turns."""
         numbers = {
             "agreement": (self.raw, self.both_good + self.both_bad, sum(self)),
             "sensitivity": (self.sensitivity, self.both_good, self.both_good + self.only_theirs),
@@ -75,10 +75,10 @@ class Agreement(NamedTuple):
 
 
 def agreement(theirs: Sequence[bool], ours: Sequence[bool]) -> Agreement:
-    """Cross-tabulate two judges' verdicts (True is good), aligned by position.
+    """Cross-tabulate two judges' verdicts (True means good), aligned by position.
 
     Raises:
-        InputError: there are none.
+        InputError: there are no verdicts.
     """
     pairs = list(zip(theirs, ours, strict=True))
     if not pairs:
@@ -92,7 +92,7 @@ def agreement(theirs: Sequence[bool], ours: Sequence[bool]) -> Agreement:
 
 
 def wilson(hits: int, n: int) -> list[float] | None:
-    """Wilson's 95 % interval of a share; None: n is 0.
+    """Wilson's 95 % interval of a share, or None if n is 0.
 
     Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953.
     """
@@ -105,19 +105,19 @@ def wilson(hits: int, n: int) -> list[float] | None:
 def corrected(
     rate: float | None, sensitivity: float | None, specificity: float | None
 ) -> float | None:
-    """The share of good turns behind a judge's rate of "good", which its errors shift.
+    """A judge's rate of "good", corrected for its errors: the estimated share of good turns.
 
-    Rogan & Gladen 1978, https://doi.org/10.1093/oxfordjournals.aje.a112510, clipped to [0, 1]. It
-    holds where the judge errs on the turns at hand as often as on those it was measured on.
+    Rogan & Gladen 1978, https://doi.org/10.1093/oxfordjournals.aje.a112510, clipped to [0, 1].
+    Valid if the judge errs on these turns as often as on those on which it was measured.
 
     Returns:
-        None where one of the numbers is unknown or the judge is no better than chance
+        None if one of the numbers is unknown or the judge is no better than chance
         (sensitivity + specificity <= 1).
     """
     if rate is None or sensitivity is None or specificity is None:
         return None
     better = sensitivity + specificity - 1
-    if better <= 1e-9:  # not 0: 0.9 + 0.1 is a little off 1 in floating point
+    if better <= 1e-9:  # not 0, because 0.9 + 0.1 is not exactly 1 in floating point
         return None
     return min(1.0, max(0.0, (rate + specificity - 1) / better))
 
@@ -131,7 +131,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def judges_agreement(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """How often each two judges agree where both gave a verdict, by their names."""
+    """How often every two judges agree where both gave a verdict, by "NAME, NAME"."""
     names = sorted({name for verdict in verdicts for name in verdict.votes})
     result = {}
     for first, second in combinations(names, 2):

@@ -1,8 +1,8 @@
-"""How far filtering and relabeling restore traces whose truth is known.
+"""How well filtering and relabeling restore traces whose correct calls are known.
 
-Only benchmarks know it: their traces are damaged copies of right ones. A trace is told by what its
-users and tools say, which no damage touches (but for traces of another service, which have no
-right copy at all).
+Only benchmarks know them, because their traces are damaged copies of correct ones. A trace is
+matched with its correct copy by what users and tools say, which no damage touches. Traces of
+another service have no correct copy.
 """
 
 import json
@@ -16,11 +16,11 @@ NOT_AUDITED = {"not_audited": "nobody knows the correct calls of your own traces
 
 Key = tuple[str, ...]
 Decided = Mapping[tuple[str, int], tuple[str | None, dict[str, Any] | None]]
-"""(name, arguments) by conversation id and message index; None where nothing was decided."""
+"""(name, arguments) by conversation id and message index; None if no call was decided."""
 
 
 def decided_calls(rows: Sequence[Mapping[str, Any]]) -> Decided:
-    """What the committee decided, from rows of `tables.DECISIONS`."""
+    """The committee's decisions, from rows of `tables.DECISIONS`."""
     return {
         (row["conversation"], row["turn"]): (
             row["name"],
@@ -31,7 +31,7 @@ def decided_calls(rows: Sequence[Mapping[str, Any]]) -> Decided:
 
 
 def key(conversation: Conversation) -> Key:
-    """What tells a trace whatever became of its calls."""
+    """What identifies a trace independently of its calls: the messages of users and tools."""
     return tuple(
         message.content for message in conversation.messages if message.content is not None
     )
@@ -43,36 +43,37 @@ def audit(
     kept: Mapping[str, bool],
     decided: Decided,
 ) -> dict[str, Any]:
-    """Compare traces, filter and relabeling with the truth.
+    """Compare traces, filter, and relabeling with the truth.
 
     Args:
-        traces: of the scenario, as logged.
-        truth: right conversations of the task.
-        kept: whether the filter kept a trace, by its id.
-        decided: (name, arguments) by conversation id and message index, of every turn of every
-            trace that was kept, rejected relabelings included; None where nothing was decided.
+        traces: The scenario's traces, as logged.
+        truth: The correct conversations of the task.
+        kept: Whether the filter kept a trace, by its id.
+        decided: The decision on every turn of every trace that the filter kept, including traces
+            that relabeling rejected.
 
     Returns:
-        Shares, null where there is nothing to share out: of the task's traces kept and of the
-        others rejected; of all turns with the right tool, of service calls with all arguments
-        right, each as logged and as decided (undecided is wrong); of right calls left alone.
+        Shares, each None if its denominator is 0: of the task's traces that were kept, and of the
+        other traces that were rejected; of turns with the right tool, and of service calls with all
+        arguments right, each as logged and as decided (where no decision counts as wrong); and of
+        right calls that were left unchanged.
     """
-    right = {key(one): one for one in truth}
-    own = [one for one in traces if key(one) in right]
-    others = [one for one in traces if key(one) not in right]
+    right = {key(trace): trace for trace in truth}
+    task_traces = [trace for trace in traces if key(trace) in right]
+    foreign_traces = [trace for trace in traces if key(trace) not in right]
     turns = [
-        (call, true, decided[one.id, index])
-        for one in own
-        if kept[one.id]
-        for (index, call), (_, true) in zip(one.turns(), right[key(one)].turns(), strict=True)
+        (call, true, decided[trace.id, index])
+        for trace in task_traces
+        if kept[trace.id]
+        for (index, call), (_, true) in zip(trace.turns(), right[key(trace)].turns(), strict=True)
     ]
     service = [turn for turn in turns if turn[1].name != RESPOND]
     fine = [turn for turn in turns if turn[0] == turn[1]]
     return {
-        "traces": len(own),
-        "kept": _share([kept[one.id] for one in own]),
-        "other_traces": len(others),
-        "others_rejected": _share([not kept[one.id] for one in others]),
+        "traces": len(task_traces),
+        "kept": _share([kept[trace.id] for trace in task_traces]),
+        "other_traces": len(foreign_traces),
+        "others_rejected": _share([not kept[trace.id] for trace in foreign_traces]),
         "turns": len(turns),
         "tool_right": {
             "logged": _share([call.name == true.name for call, true, _ in turns]),

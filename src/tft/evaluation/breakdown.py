@@ -1,4 +1,4 @@
-"""Where a cell goes wrong: which tool in place of which, which arguments, and how far in."""
+"""Where a cell's predictions go wrong: by tool, by argument, and by position."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from tft.core.task import RESPOND
 Row = Mapping[str, Any]
 
 NO_CALL = "(no call)"
-"""In place of a predicted tool: the answer held no call."""
+"""Stands for the predicted tool if the output could not be parsed as a call."""
 
-WIDTH = 3  # assistant turns in a bin
+WIDTH = 3  # assistant turns per bin
 CURVES = ("judge", "staged_tool_call", "name_accuracy")
 
 
@@ -22,20 +22,20 @@ def breakdown(turns: Sequence[Turn], rows: Sequence[Row]) -> dict[str, Any]:
     """Counts and means of one cell.
 
     Args:
-        turns: all assistant turns of the test conversations, in order.
-        rows: their rows of `tables.SCORES`, aligned by position.
+        turns: All assistant turns of the test conversations, in order.
+        rows: Their rows of `tables.SCORES`, aligned by position.
 
     Returns:
-        `confusion`: {reference's tool: {predicted tool: turns}}. `arguments`: see `arguments`.
-        `by_turn` and `by_length`: means of CURVES in bins from `first` to `last`, by the number of
-        a turn among its conversation's assistant turns, from 1, and by how many of those there are.
+        `confusion` and `arguments` (see the functions), and means of CURVES in bins from `first` to
+        `last`: `by_turn` bins by the number of a turn among the assistant turns of its
+        conversation, starting at 1, and `by_length` by the number of those turns.
     """
     lengths = Counter(turn.conversation for turn in turns)
-    seen: Counter[str] = Counter()
+    turns_so_far: Counter[str] = Counter()
     numbers = []
     for turn in turns:
-        seen[turn.conversation] += 1
-        numbers.append(seen[turn.conversation])
+        turns_so_far[turn.conversation] += 1
+        numbers.append(turns_so_far[turn.conversation])
     return {
         "confusion": confusion(rows),
         "arguments": arguments(turns),
@@ -45,7 +45,7 @@ def breakdown(turns: Sequence[Turn], rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def confusion(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
-    """{reference's tool: {predicted tool: turns}}, the most frequent first."""
+    """{reference tool: {predicted tool: number of turns}}, the most frequent first."""
     counted: dict[str, Counter[str]] = defaultdict(Counter)
     for row in sorted(rows, key=lambda row: (row["tool"], row["predicted_tool"] or NO_CALL)):
         counted[row["tool"]][row["predicted_tool"] or NO_CALL] += 1
@@ -53,9 +53,10 @@ def confusion(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
 
 
 def arguments(turns: Sequence[Turn]) -> dict[str, dict[str, dict[str, int]]]:
-    """{tool: {argument: {right, wrong, missing, invented}}} of the service calls with right tool.
+    """{tool: {argument: {right, wrong, missing, invented}}} of service calls with the right tool.
 
-    `missing` is in the reference alone, `invented` in the prediction alone.
+    `missing` counts arguments that only the reference has, `invented` those only the prediction
+    has.
     """
     counted: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for turn in turns:
@@ -70,9 +71,9 @@ def arguments(turns: Sequence[Turn]) -> dict[str, dict[str, dict[str, int]]]:
             elif name not in reference.arguments:
                 outcome = "invented"
             else:
-                values = [one.arguments[name] for one in (reference, prediction)]
-                same = canonical_json(values[0]) == canonical_json(values[1])
-                outcome = "right" if same else "wrong"
+                values = [call.arguments[name] for call in (reference, prediction)]
+                equal = canonical_json(values[0]) == canonical_json(values[1])
+                outcome = "right" if equal else "wrong"
             counted[reference.name][name][outcome] += 1
     return {
         tool: {
@@ -99,7 +100,7 @@ def _binned(numbers: Sequence[int], rows: Sequence[Row]) -> list[dict[str, Any]]
 
 
 def confusion_csv(rows: Sequence[Row]) -> str:
-    """A line a turn, which `dvc plots` counts and draws."""
+    """CSV with one line per turn, for `dvc plots`."""
     lines = [
         {"reference": row["tool"], "predicted": row["predicted_tool"] or NO_CALL} for row in rows
     ]
@@ -107,7 +108,7 @@ def confusion_csv(rows: Sequence[Row]) -> str:
 
 
 def curves_csv(summary: Mapping[str, Any]) -> str:
-    """`by_turn` and `by_length` of a breakdown as curves, which `dvc plots` draws."""
+    """CSV of `by_turn` and `by_length` of a breakdown, for `dvc plots`."""
     lines = [
         {"split": split, **line} for split in ("by_turn", "by_length") for line in summary[split]
     ]
@@ -115,7 +116,7 @@ def curves_csv(summary: Mapping[str, Any]) -> str:
 
 
 def arguments_csv(summary: Mapping[str, Any]) -> str:
-    """`arguments` of a breakdown, a line an outcome that there is, which `dvc plots` draws."""
+    """CSV of `arguments` of a breakdown with one line per outcome that occurs, for `dvc plots`."""
     lines = [
         {"tool": tool, "argument": name, "outcome": outcome, "turns": turns}
         for tool, names in summary["arguments"].items()

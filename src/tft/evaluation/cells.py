@@ -1,4 +1,4 @@
-"""From judged turns to the numbers of a cell, and from two cells to their difference."""
+"""From judged turns to the scores of a cell, and from two cells to their difference."""
 
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
@@ -22,13 +22,13 @@ from tft.evaluation.summary import (
 
 
 class Scored(NamedTuple):
-    """The scores of one student, policy or teacher.
+    """The scores of one student, policy, or teacher.
 
     Attributes:
-        rows: of `tables.SCORES`, one a turn that has a verdict.
-        unjudged: (conversation id, turn) of the turns without one.
-        judged_by: the names of the judges.
-        breakdown: where it goes wrong, see `breakdown.breakdown`.
+        rows: Rows of `tables.SCORES`, one per turn with a verdict.
+        unjudged: (conversation id, turn) of the turns without a verdict.
+        judged_by: The names of the judges.
+        breakdown: Where predictions go wrong, see `breakdown.breakdown`.
     """
 
     rows: Rows
@@ -43,9 +43,9 @@ def score_student(
     """Score every turn that has a verdict.
 
     Args:
-        name: the student's, for errors.
-        judged: turns with their rows of `tables.VERDICTS`.
-        task: with the declared tools.
+        name: The name of the student, for errors.
+        judged: Turns with their rows of `tables.VERDICTS`.
+        task: The task, with the declared tools.
 
     Raises:
         InputError: no turn has a verdict.
@@ -56,7 +56,7 @@ def score_student(
     kept = [(turn, verdict) for turn, verdict in judged if verdict["good"] is not None]
     if not kept:
         raise InputError(
-            f"data/verdicts/{name}.parquet: no turn has a verdict; its reasons say why"
+            f"data/verdicts/{name}.parquet: no turn has a verdict; its column `reason` says why"
         )
     rows = [{**score(turn, task), "judge": float(verdict["good"])} for turn, verdict in kept]
     judged_by = {verdict["judge"] for _, verdict in judged}
@@ -64,7 +64,7 @@ def score_student(
 
 
 def summarize_cell(students: Mapping[str, Scored], measured: Measured) -> dict[str, Any]:
-    """The metrics of a cell, over the turns on which each of its students has a verdict."""
+    """The metrics of a cell, over the turns on which all of its students have a verdict."""
     unjudged = _union(student.unjudged for student in students.values())
     judged_by = ", ".join(sorted(_union(student.judged_by for student in students.values())))
     rows = without(unjudged, students)
@@ -78,12 +78,13 @@ def summarize_cell(students: Mapping[str, Scored], measured: Measured) -> dict[s
 def compare_cells(
     scored: Mapping[str, Scored], cells: Mapping[str, Sequence[str]], scenarios: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """TFT against Direct on the turns on which everybody has a verdict.
+    """Compare TFT with Direct on the turns on which all of `scored` have a verdict.
 
     Args:
-        scored: by the name of a student, policy or teacher.
-        cells: the names of each cell's students; SCENARIO-tft and SCENARIO-direct are compared.
-        scenarios: to compare; none gives an empty comparison.
+        scored: Scores by the name of a student, policy, or teacher.
+        cells: The names of the students of each cell. SCENARIO-tft is compared with
+            SCENARIO-direct.
+        scenarios: The scenarios to compare. Without any the comparison is empty.
     """
     unjudged = _union(student.unjudged for student in scored.values())
     rows = {
@@ -101,7 +102,7 @@ def compare_cells(
 
 
 def without(unjudged: Set[tuple[str, int]], students: Mapping[str, Scored]) -> Students:
-    """The students' rows, of the same turns for all: those without a verdict are left out."""
+    """The students' rows without the unjudged turns, so that all have rows of the same turns."""
     return {
         name: [row for row in student.rows if (row["conversation"], row["turn"]) not in unjudged]
         for name, student in students.items()

@@ -6,7 +6,7 @@ from tft.core.config import Fraction, Section
 
 
 class AuditConfig(Section):
-    """How alike a training and a test conversation may be."""
+    """The greatest similarity between a training and a test conversation; 1 means equal."""
 
     max_similarity: Fraction
     max_similarity_without_calls: Fraction

@@ -1,7 +1,7 @@
-"""How much of the test conversations was seen in training: whole ones, utterances and entities.
+"""How much of the test conversations occurs in training: conversations, utterances, and entities.
 
-What people say in a few words they say again and again, and a service has only so many cities: such
-overlap is a fact to know. A test conversation among those trained on is a fault.
+Short utterances recur, and a service has only so many cities, so such overlap is only reported. A
+test conversation among the training conversations is an error.
 """
 
 import re
@@ -20,7 +20,7 @@ from tft.evaluation.config import AuditConfig
 
 
 class Pair(NamedTuple):
-    """Two conversations and how alike they are; 1 is equal."""
+    """The ids of two conversations, and their similarity from 0 to 1, which is equal."""
 
     training: str
     test: str
@@ -28,17 +28,17 @@ class Pair(NamedTuple):
 
 
 def closest(training: Mapping[str, str], tests: Mapping[str, str]) -> Pair:
-    """The most alike of all pairs of texts, given by conversation id.
+    """The most similar pair of texts, given by conversation id.
 
-    By rapidfuzz's normalised indel similarity of the characters, as in synthesize/validate.py,
-    which says what is normal.
+    Similarity is rapidfuzz's normalized indel similarity of characters, as in
+    synthesize/validate.py, where typical values are given.
     """
     best = Pair(next(iter(training)), next(iter(tests)), 0.0)
     for name, text in training.items():
-        least = 100 * best.similarity  # spares most of the work
-        found = process.extractOne(text, tests, scorer=fuzz.ratio, score_cutoff=least)
-        if found and found[1] > least:
-            best = Pair(name, found[2], found[1] / 100)
+        cutoff = 100 * best.similarity  # saves most of the work
+        match = process.extractOne(text, tests, scorer=fuzz.ratio, score_cutoff=cutoff)
+        if match and match[1] > cutoff:
+            best = Pair(name, match[2], match[1] / 100)
     return best
 
 
@@ -48,11 +48,11 @@ def contamination(
     tests: Sequence[Conversation],
     limits: AuditConfig,
 ) -> dict[str, Any]:
-    """The nearest pair of training and test conversation, with and without calls, and the overlap.
+    """The most similar training and test conversations, with and without calls, and the overlap.
 
     Raises:
-        InputError: a pair is more alike than the limit; names both and `path`, where the training
-            conversations were read.
+        InputError: a pair is more similar than its limit; names both and `path`, the file with the
+            training conversations.
     """
     pairs = {}
     for name, text, key, limit in (
@@ -66,72 +66,76 @@ def contamination(
         )
         if pair.similarity > limit:
             raise InputError(
-                f"{path}: conversation {pair.training!r} is {pair.similarity:.3f} like the "
-                f"test conversation {pair.test!r}, limit {limit}: a student trained on it "
-                "knows the answers. Take it out of the traces, or, if the two only look "
-                f"alike, raise audit.{key}"
+                f"{path}: conversation {pair.training!r} has a similarity of "
+                f"{pair.similarity:.3f} to the test conversation {pair.test!r}, limit {limit}: a "
+                "student trained on it knows the answers. Remove it from the traces or, if the two "
+                f"are similar by chance, raise audit.{key}"
             )
         pairs[name] = pair._asdict()
     return {"conversations": len(training), **pairs, **overlap(training, tests)}
 
 
 def without_calls(conversation: Conversation) -> str:
-    """What users and tools say, which no damage to calls touches."""
-    return "\n".join(one.content for one in conversation.messages if one.content is not None)
+    """What users and tools say, which damage to calls does not touch."""
+    return "\n".join(
+        message.content for message in conversation.messages if message.content is not None
+    )
 
 
 def overlap(training: Sequence[Conversation], tests: Sequence[Conversation]) -> dict[str, Any]:
-    """Shares of what the tests hold that the training conversations hold too, word for word.
+    """The shares of the tests' content that the training conversations contain word for word.
 
-    Case, punctuation and white space do not count. An argument's value counts as seen wherever it
-    is one, because some traces call tools and arguments by other names.
+    Case, punctuation, and white space are ignored. A value counts as seen if it is the value of any
+    argument, because some traces have other names for tools and arguments.
 
     Returns:
-        `user_utterances` and `agent_messages`: of all in the tests, results of tools apart.
-        `entities`: {argument of a service call: of its distinct values in the tests}.
+        `user_utterances` and `agent_messages`: shares of all such messages in the tests, without
+        tool results. `entities`: for each argument of service calls, the share of its distinct
+        values in the tests.
     """
-    said = {
+    seen_texts = {
         normalized(message.content)
-        for one in training
-        for message in one.messages
+        for conversation in training
+        for message in conversation.messages
         if message.content is not None
     }
-    passed = {
+    seen_values = {
         normalized(value)
-        for one in training
-        for _, call in one.turns()
+        for conversation in training
+        for _, call in conversation.turns()
         for value in call.arguments.values()
     }
     messages, entities = [], defaultdict(set)
-    for one in tests:
-        for _, call in one.turns():
+    for conversation in tests:
+        for _, call in conversation.turns():
             for name, value in call.arguments.items():
                 if call.name == RESPOND:
-                    messages.append(normalized(value) in passed)
+                    messages.append(normalized(value) in seen_values)
                 else:
                     entities[name].add(normalized(value))
     return {
-        "user_utterances": _share(normalized(text) in said for text in utterances(tests)),
+        "user_utterances": _share(normalized(text) in seen_texts for text in utterances(tests)),
         "agent_messages": _share(messages),
         "entities": {
-            name: _share(value in passed for value in entities[name]) for name in sorted(entities)
+            name: _share(value in seen_values for value in entities[name])
+            for name in sorted(entities)
         },
     }
 
 
 def utterances(conversations: Sequence[Conversation]) -> list[str]:
-    """What users say; tools' results, which come in their place, follow service calls."""
-    said = []
-    for one in conversations:
-        said += [one.messages[0].content]
-        for before, message in pairwise(one.messages):
-            if before.tool_call is None or before.tool_call.name == RESPOND:
-                said.append(message.content)
-    return [text for text in said if text is not None]
+    """The messages of users, without tool results, which are the messages after service calls."""
+    texts = []
+    for conversation in conversations:
+        texts += [conversation.messages[0].content]
+        for previous, message in pairwise(conversation.messages):
+            if previous.tool_call is None or previous.tool_call.name == RESPOND:
+                texts.append(message.content)
+    return [text for text in texts if text is not None]
 
 
 def normalized(value: Any) -> str:
-    """A text's words, or another value's JSON, as they are compared."""
+    """A text, or the JSON of another value, reduced to its lower-case words for comparison."""
     text = value if isinstance(value, str) else canonical_json(value)
     return " ".join(re.findall(r"\w+", text.casefold()))
 

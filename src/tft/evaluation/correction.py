@@ -1,4 +1,4 @@
-"""What a judge's scores are worth, given how often it was measured to err."""
+"""A judge's scores, corrected for its measured error rates."""
 
 import json
 from collections.abc import Mapping
@@ -12,23 +12,23 @@ from tft.evaluation.statistics import Estimate, Interval, quantile
 
 
 class Measured(NamedTuple):
-    """How a judge, known by its name with its version, agreed with one taken for the truth."""
+    """How a judge, given by name and version, agreed with a judge taken for the truth."""
 
     judged_by: str
     agreement: Agreement
 
     def summary(self) -> dict[str, Any]:
-        """For a metrics file."""
+        """The judge, the number of verdicts, sensitivity, and specificity, for a JSON file."""
         summary = self.agreement.summary()
         kept = {key: summary[key] for key in ("n", "sensitivity", "specificity")}
         return {"judged_by": self.judged_by, **kept}
 
 
 def read_measured(path: Path) -> Measured:
-    """What the stage `calibrate` measured.
+    """Read what the experiment `judge_agreement` measured.
 
     Raises:
-        InputError: there is no such file, or it is none of that stage's.
+        InputError: the file does not exist, or that experiment did not write it.
     """
     try:
         content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -36,25 +36,31 @@ def read_measured(path: Path) -> Measured:
         return Measured(str(content["judged_by"]), counts)
     except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path}: not what `make calibrate` writes ({error!r}); it ships in git, so "
-            f"`git checkout {path}` brings it back"
+            f"{path}: not what `make judge-agreement` writes ({error!r}); it ships in git, so "
+            f"`git checkout {path}` restores it"
         ) from error
 
 
 def corrected_estimate(
     rate: Estimate, conversations: int, judged_by: str, measured: Measured
 ) -> tuple[float | None, Interval | None]:
-    """(the share of good turns, its 95 % interval) behind a judge's rate of good ones.
+    """A judge's score corrected for its errors, with a 95 % interval.
 
-    The interval is Lang & Reiczigel's (2014, https://doi.org/10.1016/j.prevetmed.2013.09.015): the
-    delta method over the errors of all three shares, each first moved towards a half, as Agresti
-    and Coull do. Turns of one conversation err together, so the rate counts as one over as many
-    independent turns as would have its standard error, and the quantile is Student's t.
-    benchmarks/interval_coverage.py measures how often it holds the truth.
+    The interval is that of Lang & Reiczigel (2014, https://doi.org/10.1016/j.prevetmed.2013.09.015):
+    the delta method over the errors of all three shares, each first moved toward one half, as
+    Agresti and Coull do. Because turns of one conversation err together, the score counts as one
+    over as many independent turns as would have its standard error, and the quantile is Student's
+    t. benchmarks/interval_coverage.py measures how often the interval covers the truth.
+
+    Args:
+        rate: The judge's score: its share of good turns.
+        conversations: The number of test conversations.
+        judged_by: The judge that gave the score.
+        measured: A judge's measured errors.
 
     Returns:
-        Both null where another judge was measured, or it is no better than chance; the interval
-        alone where the rate has none.
+        (share of good turns, interval). Both are None if the errors of another judge were measured
+        or the judge is no better than chance; the interval alone is None if `rate` has none.
     """
     table = measured.agreement
     share = corrected(rate.mean, table.sensitivity, table.specificity)
@@ -63,7 +69,7 @@ def corrected_estimate(
     if rate.interval is None:
         return share, None
     z = quantile(conversations)
-    turns = float(conversations)  # where all score 0 or all 1, as in `uncertainty.exact_interval`
+    turns = float(conversations)  # if all score 0 or all score 1, as in `exact_interval`
     if rate.standard_error:
         turns = rate.mean * (1 - rate.mean) / rate.standard_error**2
     positive, variance = _moved(rate.mean * turns, turns, z**2)
@@ -71,12 +77,12 @@ def corrected_estimate(
     sensitivity, missed = _moved(table.both_good, good, 2)
     specificity, faulted = _moved(table.both_bad, bad, 2)
     better = sensitivity + specificity - 1
-    if better <= 0:  # so few verdicts that they tell nothing
+    if better <= 0:  # too few verdicts to say anything
         return share, (0.0, 1.0)
     middle = (positive + specificity - 1) / better
     error = sqrt(variance + middle**2 * missed + (1 - middle) ** 2 * faulted) / better
     middle += 2 * z**2 * (middle * missed - (1 - middle) * faulted)
-    # It need not hold the share at its ends; then it is widened to.
+    # Near 0 and 1 the interval may miss the share itself; then widen it.
     return share, (
         min(share, max(0.0, middle - z * error)),
         max(share, min(1.0, middle + z * error)),
@@ -84,6 +90,6 @@ def corrected_estimate(
 
 
 def _moved(hits: float, n: float, added: float) -> tuple[float, float]:
-    """(share, its variance) with `added` cases more, half of them hits."""
+    """(share, its variance) after adding `added` cases, half of them hits."""
     share = (hits + added / 2) / (n + added)
     return share, share * (1 - share) / (n + added)

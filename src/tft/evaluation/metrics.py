@@ -1,7 +1,7 @@
 """Tool-call metrics of one turn, as the published benchmark defines them.
 
-The published per-row values are the test: staged, binary and equivalence come out exactly, ROUGE-L
-to its ten published digits.
+A test compares them with the published values per turn: staged, binary, and equivalence agree
+exactly, and ROUGE-L to its ten published digits.
 """
 
 from collections.abc import Mapping
@@ -27,14 +27,14 @@ def staged_tool_call(reference: ToolCall, prediction: ToolCall | ParseError) -> 
 
 
 def binary_tool_call(reference: ToolCall, prediction: ToolCall | ParseError) -> float:
-    """1 if name and arguments are equal, else 0."""
+    """1 if name and arguments are equal, otherwise 0."""
     return float(staged_tool_call(reference, prediction) == 1.0)
 
 
 def tool_call_equivalence(
     reference: ToolCall, prediction: ToolCall | ParseError, task: Task
 ) -> float:
-    """Like `binary_tool_call` after filling in the defaults that the tool's schema declares."""
+    """`binary_tool_call` after filling in the defaults that the tool's schema declares."""
     if isinstance(prediction, ParseError) or prediction.name != reference.name:
         return 0.0
     tool = task.tool(reference.name)
@@ -44,12 +44,12 @@ def tool_call_equivalence(
 
 
 def rouge_l(answer: str, prediction: str) -> float:
-    """ROUGE-L F-measure with stemming of the raw strings, tags included."""
+    """ROUGE-L F-measure of the raw strings, including tags, with stemming."""
     return float(_ROUGE.score(answer, prediction)["rougeL"].fmeasure)
 
 
 def score(turn: Turn, task: Task) -> dict[str, Any]:
-    """The row of `tables.SCORES` for a turn, all but the judge's column."""
+    """The row of `tables.SCORES` for a turn, without the column `judge`."""
     reference, prediction = turn.reference, turn.prediction
     name = None if isinstance(prediction, ParseError) else prediction.name
     return {
@@ -67,5 +67,5 @@ def score(turn: Turn, task: Task) -> dict[str, Any]:
 
 
 def _equal(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    # As JSON: in Python True equals 1.
+    # Compared as JSON, because True == 1 in Python.
     return canonical_json(dict(a)) == canonical_json(dict(b))

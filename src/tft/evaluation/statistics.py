@@ -1,11 +1,11 @@
-"""How sure scores are: standard errors, 95 % intervals, and a paired test of two cells.
+"""The uncertainty of scores: standard errors, 95 % intervals, and a paired test of two cells.
 
-Turns of one conversation err together, so the bootstrap draws conversations, each with all its
-turns. Of the intervals and tests that can be made of it, these hold what they promise with the
-benchmark's 34 conversations; benchmarks/interval_coverage.py measures it, and the others too.
+Turns of one conversation err together, so the bootstrap resamples conversations with all their
+turns. These intervals and tests keep their nominal levels with the benchmark's 34 conversations;
+benchmarks/interval_coverage.py measures this, for alternatives as well.
 
-Arrays have conversations on their last axis: `totals` of a score over each one's turns, and its
-number of `turns`. Axes before that are separate problems.
+Arrays have conversations on their last axis: `totals`, the sum of a score over the turns of each
+conversation, and `turns`, the number of these turns. Axes before that are separate problems.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,14 +25,14 @@ Interval = tuple[float, float]
 
 LEVEL = 0.95
 RESAMPLES = 9999
-SEED = 0  # of the resampling, so that equal scores have equal errors
+SEED = 0  # fixed, so that equal scores have equal standard errors
 
 
 class Estimate(NamedTuple):
-    """A mean over turns.
+    """A mean over turns, its standard error, and its 95 % interval.
 
-    The interval is null where there is only one conversation, or all have the same mean other than
-    0 and 1.
+    With only one conversation, standard error and interval are None. If all conversations have the
+    same mean, and it is neither 0 nor 1, the interval is None.
     """
 
     mean: float
@@ -41,10 +41,10 @@ class Estimate(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A difference of two means over the same turns.
+    """A difference of two means over the same turns, with its 95 % interval.
 
-    `p` is that of no difference, two-sided: below 0.05 exactly where the interval leaves out 0, and
-    1 where there is no interval.
+    `p` is the two-sided p value of no difference. It is below 0.05 exactly if the interval excludes
+    0, and 1 if there is no interval.
     """
 
     difference: float
@@ -53,7 +53,7 @@ class Comparison(NamedTuple):
 
 
 def estimate(rows: Sequence[Row], key: str) -> Estimate:
-    """The mean of a column of scores from 0 to 1 over rows, each a turn of its `conversation`."""
+    """The mean of column `key`, whose scores go from 0 to 1, over rows of `tables.SCORES`."""
     totals, turns = _by_conversation(rows, key)
     mean = fsum(totals) / fsum(turns)
     if len(turns) < 2:
@@ -66,20 +66,20 @@ def estimate(rows: Sequence[Row], key: str) -> Estimate:
 
 
 def compare(ours: Sequence[Row], theirs: Sequence[Row], key: str) -> Comparison:
-    """The mean of ours less that of theirs, over rows of the same turns.
+    """The mean of column `key` in `ours` minus that in `theirs`, over rows of the same turns.
 
     Raises:
-        InputError: their turns are others; names one.
+        InputError: the two have different turns; names one of them.
     """
-    if other := _turns(ours) ^ _turns(theirs):
-        conversation, turn = min(other)
+    if unpaired := _turns(ours) ^ _turns(theirs):
+        conversation, turn = min(unpaired)
         raise InputError(
-            f"turn {turn} of conversation {conversation!r} (and {len(other) - 1} more) is scored "
-            "in only one of the two; `dvc repro -f predict` makes both anew"
+            f"turn {turn} of conversation {conversation!r} (and {len(unpaired) - 1} more) is "
+            "scored in only one of the two; `dvc repro -f predict` makes both again"
         )
-    (totals, turns), (others, _) = _by_conversation(ours, key), _by_conversation(theirs, key)
-    difference = fsum([*totals, *-others]) / fsum(turns)
-    error = float(standard_error(totals - others, turns)) if len(turns) > 1 else 0.0
+    (totals, turns), (their_totals, _) = _by_conversation(ours, key), _by_conversation(theirs, key)
+    difference = fsum([*totals, *-their_totals]) / fsum(turns)
+    error = float(standard_error(totals - their_totals, turns)) if len(turns) > 1 else 0.0
     if not _spreads(error):
         return Comparison(difference, None, 1.0)
     low, high = difference_interval(difference, error, len(turns))
@@ -88,8 +88,8 @@ def compare(ours: Sequence[Row], theirs: Sequence[Row], key: str) -> Comparison:
 
 
 def standard_error(totals: Array, turns: Array, resamples: int = RESAMPLES) -> Array:
-    """Of totals.sum() / turns.sum(), by drawing conversations anew (cluster bootstrap)."""
-    drawn = bootstrap(
+    """The standard error of totals.sum() / turns.sum(), by a bootstrap over conversations."""
+    result = bootstrap(
         (totals, turns),
         lambda totals, turns, axis: totals.sum(axis) / turns.sum(axis),
         paired=True,
@@ -99,17 +99,17 @@ def standard_error(totals: Array, turns: Array, resamples: int = RESAMPLES) -> A
         method="percentile",
         rng=SEED,
     )
-    # The bootstrap's variance divides by the number of conversations, not by one less.
+    # The bootstrap's variance divides by the number of conversations instead of one less.
     conversations = totals.shape[-1]
-    error: Array = drawn.standard_error * np.sqrt(conversations / (conversations - 1))
+    error: Array = result.standard_error * np.sqrt(conversations / (conversations - 1))
     return error
 
 
 def mean_interval(mean: ArrayLike, error: ArrayLike, conversations: int) -> tuple[Array, Array]:
-    """(low, high) of a mean of scores from 0 to 1: Student's t on the logit scale.
+    """(low, high) of a mean of scores from 0 to 1: a t interval on the logit scale.
 
-    As `svyciprop` of R's survey package does for proportions in clustered samples: the interval
-    stays between 0 and 1 and leans away from the nearer of them.
+    This is what `svyciprop` of R's survey package does for proportions in clustered samples. The
+    interval stays between 0 and 1 and extends further away from the nearer of the two.
     """
     mean = np.asarray(mean)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -118,10 +118,10 @@ def mean_interval(mean: ArrayLike, error: ArrayLike, conversations: int) -> tupl
 
 
 def exact_interval(mean: float, conversations: int) -> Interval | None:
-    """(low, high) where every turn scores 0, or every turn 1: Clopper and Pearson's; else null.
+    """(low, high) by Clopper and Pearson if all turns score 0 or all score 1, otherwise None.
 
-    Nothing says then how far turns of one conversation err together, so that each conversation
-    counts as one: too wide rather than too narrow.
+    The data then do not show how far turns of one conversation err together. Each conversation
+    counts as one observation, which makes the interval too wide rather than too narrow.
     """
     if mean not in (0, 1):
         return None
@@ -132,23 +132,23 @@ def exact_interval(mean: float, conversations: int) -> Interval | None:
 def difference_interval(
     difference: ArrayLike, error: ArrayLike, conversations: int
 ) -> tuple[Array, Array]:
-    """(low, high) of a difference of means: Student's t."""
+    """(low, high) of a difference of means: a t interval."""
     reach = quantile(conversations) * np.asarray(error)
     return np.asarray(difference) - reach, np.asarray(difference) + reach
 
 
 def paired_p(difference: ArrayLike, error: ArrayLike, conversations: int) -> Array:
-    """Two-sided p of no difference: Student's t."""
+    """The two-sided p value of no difference, by a t test."""
     statistic = np.abs(difference) / np.asarray(error)
     p: Array = 2 * t.sf(statistic, conversations - 1)
     return p
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p of several tests, corrected for their number (Holm 1979, jstor.org/stable/4615733).
+    """p values of several tests, corrected for their number (Holm 1979, jstor.org/stable/4615733).
 
-    The smallest counts as often as there are tests, the next once less; none gets ahead of a
-    smaller one. The chance of any false positive among them stays at the level of one test.
+    With n tests the smallest p value is multiplied by n, the next by n - 1, and so on, keeping
+    their order. The probability of any false positive stays at the level of one test.
     """
     order = np.argsort(p)
     corrected = np.empty(len(p))
@@ -157,7 +157,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def quantile(conversations: int) -> float:
-    """Of Student's t, by which a standard error becomes half an interval."""
+    """The two-sided t quantile for `conversations - 1` degrees of freedom."""
     return float(t.ppf((1 + LEVEL) / 2, conversations - 1))
 
 
@@ -170,7 +170,7 @@ def _turns(rows: Sequence[Row]) -> set[tuple[str, int]]:
 
 
 def _by_conversation(rows: Sequence[Row], key: str) -> tuple[Array, Array]:
-    """(totals, turns) by conversation, exactly the same whatever the order of the rows."""
+    """(totals, turns) by conversation, independent of the order of the rows to the last bit."""
     scores: dict[str, list[float]] = {}
     for row in rows:
         scores.setdefault(row["conversation"], []).append(row[key])

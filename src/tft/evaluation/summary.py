@@ -1,4 +1,4 @@
-"""From the scores of single turns to the numbers of a cell."""
+"""From the scores of single turns to the summary of a cell."""
 
 from collections.abc import Mapping, Sequence
 from math import fsum
@@ -11,9 +11,9 @@ from tft.evaluation.correction import Measured, corrected_estimate
 from tft.evaluation.statistics import compare, estimate, holm
 
 Rows = Sequence[Mapping[str, Any]]
-"""Of `tables.SCORES`."""
+"""Rows of `tables.SCORES`."""
 Students = Mapping[str, Rows]
-"""By name, with rows of the same turns in the same order; a cell's differ in the training seed."""
+"""The students of a cell, one per training seed: rows by name, of the same turns in one order."""
 
 MEANS = (
     "judge",
@@ -27,19 +27,20 @@ DIGITS = 6
 
 
 def summarize(scores: Rows) -> dict[str, Any]:
-    """Overall and per-tool means of one cell, with n and parse failures.
+    """Means over all turns and per tool of the reference, with n and parse failures.
 
-    Per tool means by the reference's tool. `service_call_exact` is the share of service calls
-    (every tool but `respond_to_user`) that are equal to the reference, arguments included; null if
-    the cell has no such turn. `standard_errors` and `intervals` (95 %, [low, high]) are those of
-    the means over a sample of conversations, see `uncertainty.Estimate` for where they are null.
+    `service_call_exact` is the share of service calls (calls of every tool but `respond_to_user`)
+    that are equal to the reference, including arguments; None if there are no such turns.
+    `standard_errors` and `intervals` (95 %, [low, high]) are those of the overall means; see
+    `statistics.Estimate` for when they are None.
 
     Raises:
-        InputError: no rows.
+        InputError: there are no rows.
     """
     if not scores:
         raise InputError(
-            "no scores to summarize: no held-out turn has a verdict (of every seed's student)"
+            "no scores to summarize: there is no held-out turn on which the students of all seeds "
+            "have a verdict"
         )
     tools = sorted({row["tool"] for row in scores})
     service = [row for row in scores if row["tool"] != RESPOND]
@@ -49,8 +50,10 @@ def summarize(scores: Rows) -> dict[str, Any]:
     return {
         **_means(scores),
         "service_call_exact": _mean(service, "binary_tool_call") if service else None,
-        "standard_errors": {key: _rounded(one.standard_error) for key, one in estimates.items()},
-        "intervals": {key: _rounded(one.interval) for key, one in estimates.items()},
+        "standard_errors": {
+            key: _rounded(estimated.standard_error) for key, estimated in estimates.items()
+        },
+        "intervals": {key: _rounded(estimated.interval) for key, estimated in estimates.items()},
         "tools": {tool: _means([row for row in scores if row["tool"] == tool]) for tool in tools},
     }
 
@@ -58,9 +61,9 @@ def summarize(scores: Rows) -> dict[str, Any]:
 def correct(
     summary: Mapping[str, Any], scores: Rows, judged_by: str, measured: Measured
 ) -> dict[str, Any]:
-    """A cell's summary with `judge_corrected`, its interval, and `judge_measured`: their ground.
+    """Add to a cell's summary `judge_corrected`, its interval, and the judge's measured errors.
 
-    See `correction.corrected_estimate` for where they are null.
+    See `correction.corrected_estimate` for when they are None.
     """
     conversations = len({row["conversation"] for row in scores})
     share, interval = corrected_estimate(
@@ -72,22 +75,26 @@ def correct(
 
 
 def summarize_students(students: Students) -> dict[str, Any]:
-    """`summarize` of a cell: each turn's scores are the means over its students.
+    """Summarize a cell, whose score at each turn is the mean over its students.
 
-    So the intervals are of the students at hand. With several there are also `students`, the
-    summary of each, and `spread`, the standard deviation of each mean between them.
+    The intervals therefore do not include variance across training seeds. With several students
+    there are also `students`, the summary of each, and `spread`, the standard deviation of each
+    mean across students.
     """
     summary = summarize(average(students))
     if len(students) == 1:
         return summary
-    each = {name: summarize(rows) for name, rows in students.items()}
+    summaries = {name: summarize(rows) for name, rows in students.items()}
     scores = [key for key in (*MEANS, "service_call_exact") if summary[key] is not None]
-    spread = {key: _rounded(stdev(one[key] for one in each.values())) for key in scores}
-    return {**summary, "spread": spread, "students": each}
+    spread = {
+        key: _rounded(stdev(student_summary[key] for student_summary in summaries.values()))
+        for key in scores
+    }
+    return {**summary, "spread": spread, "students": summaries}
 
 
 def average(students: Students) -> Rows:
-    """A cell's turns, each with the means of its students' scores."""
+    """The turns of a cell, each with the mean of its students' scores."""
     of_turn, averaged = ("conversation", "turn", "tool"), ("parse_failure", *MEANS)
     return [
         {key: rows[0][key] for key in of_turn}
@@ -100,7 +107,7 @@ def compare_students(tft: Students, direct: Students) -> dict[str, Any]:
     """How far the difference of two cells' judge scores depends on the training seed.
 
     Returns:
-        {differences: one per seed, spread: their standard deviation}, empty with one seed.
+        {differences: one per seed, spread: their standard deviation}, or {} with one seed.
     """
     differences = [
         round(_mean(ours, "judge") - _mean(theirs, "judge"), DIGITS)
@@ -132,14 +139,14 @@ def compare_service_calls(tft: Rows, direct: Rows) -> dict[str, Any] | None:
 def compare_pipelines(
     cells: Mapping[str, Rows], scenarios: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """The judge's scores of SCENARIO-tft and SCENARIO-direct, a paired test on the same turns.
+    """Compare the judge scores of SCENARIO-tft and SCENARIO-direct, paired by turn.
 
     Returns:
-        {scenario: {tft, direct, difference, interval (95 %, [low, high]), p, p_holm}}; `p_holm` is
-        corrected for the number of scenarios.
+        {scenario: {tft, direct, difference, interval (95 %, [low, high]), p, p_holm}}, where
+        `p_holm` is corrected for the number of scenarios.
 
     Raises:
-        InputError: names two cells that hold different turns.
+        InputError: two cells have different turns; names both.
     """
     pairs = {name: (cells[f"{name}-tft"], cells[f"{name}-direct"]) for name in scenarios}
     results = {}
@@ -163,7 +170,7 @@ def compare_pipelines(
 
 
 def _means(rows: Rows) -> dict[str, Any]:
-    failures = round(fsum(row["parse_failure"] for row in rows), 2)  # of an average student
+    failures = round(fsum(row["parse_failure"] for row in rows), 2)  # a mean over students
     return {
         "n": len(rows),
         "parse_failures": int(failures) if failures.is_integer() else failures,
@@ -182,4 +189,4 @@ def _rounded(value: float | Sequence[float] | None) -> float | list[float] | Non
         case float():
             return round(value, DIGITS)
         case _:
-            return [round(one, DIGITS) for one in value]
+            return [round(number, DIGITS) for number in value]

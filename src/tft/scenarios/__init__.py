@@ -1,1 +1,1 @@
-"""What goes wrong with traces: one file per kind of damage, each a pure, seeded `build`."""
+"""What goes wrong with traces: one file per kind of damage, each with a pure, seeded `build`."""

@@ -11,6 +11,6 @@ def build(pool: Sequence[Conversation], params: Baseline, seed: int) -> list[Con
     """All traces of `params.source`, unchanged.
 
     Raises:
-        InputError: there are none.
+        InputError: the source has no traces.
     """
     return [record(trace, "baseline", {}) for trace in of_source(pool, "source", params.source)]

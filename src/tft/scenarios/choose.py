@@ -1,4 +1,4 @@
-"""From a scenario's params to the traces it trains on."""
+"""From the params of a scenario to its traces."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ from tft.scenarios.config import (
 def corrupt(
     name: str, scenario: Scenario, pool: Sequence[Conversation], data_seed: int
 ) -> list[Conversation]:
-    """The traces of a scenario, from all conversations that may be trained on.
+    """The traces of a scenario, drawn from all training conversations.
 
     Raises:
         InputError: a number of the scenario does not fit the pool; names its key in params.yaml.
@@ -44,7 +44,7 @@ def corrupt(
 
 
 def truth_for(scenario: Scenario, pool: Sequence[Conversation]) -> list[Conversation] | None:
-    """The correct conversations behind a scenario's traces; nobody knows those of your own."""
+    """The correct conversations behind a scenario's traces, or None for your own traces."""
     if isinstance(scenario, Own):
         return None
     return of_source(pool, "source", scenario.source)

@@ -1,4 +1,4 @@
-"""What the scenarios share: seeds, choosing traces, and the record of what was changed."""
+"""What the scenarios share: random generators, choosing traces, and recording changes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tft.core.errors import InputError
 
 
 def rng(seed: int, *names: object) -> random.Random:
-    """A generator of its own for whatever the names say, the same on every platform.
+    """A random generator for whatever `names` identify, equal on every platform.
 
-    One per conversation or message, so that a change of one of them leaves the draws of all others
-    alone.
+    Conversations and messages have their own generators, so that changing one of them does not
+    change the draws of the others.
     """
     return random.Random("/".join(map(str, (seed, *names))))
 
 
 def of_source(pool: Iterable[Conversation], key: str, source: str) -> list[Conversation]:
-    """The pool's conversations of one source, in the order of their ids.
+    """The conversations of one source in the pool, sorted by id.
 
     Raises:
-        InputError: there are none; `key` is the param that named the source.
+        InputError: there are none; names `key`, the param that asked for the source.
     """
     pool = list(pool)
     chosen = [conversation for conversation in pool if conversation.source == source]
@@ -37,10 +37,10 @@ def of_source(pool: Iterable[Conversation], key: str, source: str) -> list[Conve
 def choose(
     traces: Sequence[Conversation], key: str, count: int, seed: int, *names: object
 ) -> list[Conversation]:
-    """`count` of the traces at random; those for a smaller count are among those for a larger.
+    """Draw `count` traces. The traces of a smaller count are a subset of those of a larger one.
 
     Raises:
-        InputError: there are fewer; `key` is the param that asked for them.
+        InputError: there are fewer; names `key`, the param that asked for them.
     """
     if count > len(traces):
         raise InputError(
@@ -52,7 +52,7 @@ def choose(
 
 
 class Change(NamedTuple):
-    """What became of one call, and how."""
+    """The kind of change to a call, and the call that replaces it."""
 
     kind: str
     call: ToolCall
@@ -61,10 +61,10 @@ class Change(NamedTuple):
 def record(
     conversation: Conversation, scenario: str, changes: Mapping[int, Change], **more: Any
 ) -> Conversation:
-    """The conversation with calls replaced, and in its provenance what they were before.
+    """The conversation with some calls replaced, and the original calls in its provenance.
 
-    Provenance gets `scenario`, `changes` (a list of {message, kind, original: {name, arguments}},
-    `message` being an index) and `more`.
+    Provenance gets `scenario`, `changes`, and `more`. `changes` is a list of {message, kind,
+    original: {name, arguments}}, where `message` is an index.
     """
     calls = dict(conversation.turns())
     originals = [

@@ -18,7 +18,7 @@ class Baseline(Section):
 
 
 class NoisyLabels(Section):
-    """S2: wrong tools, wrong arguments, wrong answers."""
+    """S2: wrong tools, wrong arguments, wrong messages."""
 
     kind: Literal["noisy_labels"]
     source: str
@@ -52,11 +52,13 @@ class SchemaDrift(Section):
     @field_validator("tools", "parameters")
     @classmethod
     def _names_are_distinct(cls, names: dict[str, list[str]]) -> dict[str, list[str]]:
-        # Two parameters of one call under one new name would lose a value.
-        everything = [*names, *itertools.chain.from_iterable(names.values())]
-        twice = {name for name in everything if everything.count(name) > 1}
-        if twice:
-            raise ValueError(f"a name may stand here only once, but {sorted(twice)} stand twice")
+        # If two parameters of a call got the same new name, one of the values would be lost.
+        all_names = [*names, *itertools.chain.from_iterable(names.values())]
+        repeated = {name for name in all_names if all_names.count(name) > 1}
+        if repeated:
+            raise ValueError(
+                f"a name may occur here only once, but {sorted(repeated)} are repeated"
+            )
         return names
 
 
@@ -69,7 +71,7 @@ class LowData(Section):
 
 
 class TraceMixing(Section):
-    """S5: mostly another service's traces, renamed and shuffled."""
+    """S5: mostly traces of another service, renamed and shuffled."""
 
     kind: Literal["trace_mixing"]
     source: str

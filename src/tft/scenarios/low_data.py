@@ -11,7 +11,7 @@ def build(pool: Sequence[Conversation], params: LowData, seed: int) -> list[Conv
     """`params.traces` traces of `params.source`, unchanged.
 
     Raises:
-        InputError: there are fewer.
+        InputError: the source has fewer traces.
     """
     traces = of_source(pool, "source", params.source)
     chosen = choose(traces, "traces", params.traces, seed, "low_data")

@@ -1,7 +1,7 @@
-"""S2 noisy labels: an agent that often acted, or talked, when it should have done otherwise.
+"""S2 noisy labels: an agent that often called the wrong tool, or gave wrong arguments.
 
-Only the assistant's calls are damaged. What the user said and what the tools returned stay, so a
-call and the result that follows it may contradict each other, as they do in the published traces.
+Only the assistant's calls are damaged. User messages and tool results stay, so a call and the
+result after it may contradict each other, as they do in the published traces.
 """
 
 import random
@@ -16,28 +16,28 @@ from tft.scenarios.config import NoisyLabels
 
 
 class Donors(NamedTuple):
-    """The calls that may stand in for others, each with the id of the conversation it is from."""
+    """Calls that may replace others, each with the id of the conversation that it is from."""
 
     by_tool: dict[str, list[tuple[str, ToolCall]]]
     foreign_messages: list[tuple[str, ToolCall]]
 
     def services(self) -> list[str]:
-        """Names of all tools but the one that talks."""
+        """The names of all tools except `respond_to_user`."""
         return sorted(self.by_tool.keys() - {RESPOND})
 
 
 def build(pool: Sequence[Conversation], params: NoisyLabels, seed: int) -> list[Conversation]:
-    """All traces of `source`; `clean_fraction` of them stay, the others' calls are corrupted.
+    """All traces of `source`, of which `clean_fraction` stay clean and the others are corrupted.
 
-    Each call of those is corrupted with probability `corruption_rate`; the kinds of corruption and
-    their shares are `service_call` (what becomes of a service call) and `respond` (of a message).
-    Everything is drawn from training traces, so that no test dialogue leaks in. A call's fate
-    depends on the seed, its conversation's id and its place: at a higher rate, what was corrupted
-    at a lower one is corrupted in the same way, and more besides. Provenance says `clean` of the
-    traces that were kept so on purpose.
+    Each call of the others is corrupted with probability `corruption_rate`. `service_call` gives
+    the kinds of corruption of service calls and their shares, `respond` those of messages. All
+    replacements are drawn from training traces, so that no test dialogue leaks in. What happens to
+    a call depends on the seed, the id of its conversation, and its position: a higher rate keeps
+    all corruptions of a lower one and adds more. Provenance marks the traces that were kept clean
+    on purpose with `clean`.
 
     Raises:
-        InputError: no traces, or none to draw a corruption from.
+        InputError: there are no traces, or none to draw a replacement from.
     """
     traces = of_source(pool, "source", params.source)
     by_tool: dict[str, list[tuple[str, ToolCall]]] = {}
@@ -73,7 +73,7 @@ def _corrupt(
             continue
         shares = params.respond if call.name == RESPOND else params.service_call
         kind = draw.choices(list(shares), list(shares.values()))[0]
-        # A corruption into the very same call would be none.
+        # Replacing a call by an equal one would not corrupt it.
         candidates = [
             donor
             for origin, donor in _candidates(kind, call, donors, draw)
@@ -81,8 +81,8 @@ def _corrupt(
         ]
         if not candidates:
             raise InputError(
-                f"{kind}: no other trace has a call to put in the place of {call.name} in "
-                f"{trace.id}, message {index}; raise limit.train or set this share to 0"
+                f"{kind}: no other trace has a call that could replace {call.name} in {trace.id}, "
+                f"message {index}; raise limit.train or set this share to 0"
             )
         changes[index] = Change(kind, draw.choice(candidates))
     return changes
@@ -99,7 +99,8 @@ def _candidates(
         case "respond_instead":
             return donors.by_tool.get(RESPOND, [])
         case "call_instead":
-            # First the tool, then one of its calls: all tools equally, however rare their calls.
+            # Draw the tool first, then one of its calls, so that tools with few calls are as
+            # likely.
             services = donors.services()
             return donors.by_tool[draw.choice(services)] if services else []
         case "foreign_message":

@@ -1,4 +1,4 @@
-"""Your own traces: whatever is wrong with them, nothing is added."""
+"""Your own traces, with whatever is wrong with them; nothing is added."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
 """S3 schema drift: traces from versions of the agent whose tools had other names.
 
-The agent is shown, and tested with, today's names; what tools returned keeps its field names.
+Students are shown, and tested with, today's names. Tool results keep their field names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,15 @@ from tft.scenarios.config import SchemaDrift
 
 
 def build(pool: Sequence[Conversation], params: SchemaDrift, seed: int) -> list[Conversation]:
-    """`other_traces` of `other_source` and `traces` of `source`, nearly all with renamed calls.
+    """`other_traces` traces of `other_source` and `traces` of `source`, nearly all renamed.
 
-    Another service's traces keep their own parameters and get fixed tool names. Of ours,
-    `clean_fraction` stay as they are; each other one draws a new name for every tool and parameter
-    and keeps it throughout, whichever tool a parameter belongs to. Provenance holds the maps from
-    old to new names as `renames`: {"tools": ..., "parameters": ...}.
+    Traces of the other service keep their parameter names and get one fixed name per tool. Of the
+    traces of `source`, `clean_fraction` stay clean. Each of the rest draws a new name for every
+    tool and parameter and keeps it throughout, whichever tool the parameter belongs to. Provenance
+    holds the maps from old to new names as `renames`: {"tools": ..., "parameters": ...}.
 
     Raises:
-        InputError: there are fewer traces of either.
+        InputError: there are fewer traces of one of the sources.
     """
     ours = choose(
         of_source(pool, "source", params.source), "traces", params.traces, seed, "schema_drift"
@@ -59,7 +59,7 @@ def _rename(
         arguments = {parameters.get(key, key): value for key, value in call.arguments.items()}
         if len(arguments) < len(call.arguments):
             raise InputError(
-                f"parameters: new names collide with others of {call.name} in {trace.id}: "
+                f"parameters: new names collide in {call.name} of {trace.id}: "
                 f"{sorted(call.arguments)} would become {sorted(arguments)}; choose other names"
             )
         renamed = ToolCall(tools.get(call.name, call.name), arguments)

@@ -1,4 +1,4 @@
-"""S5 trace mixing: mostly another service's traces, under our tools' names and out of order."""
+"""S5 trace mixing: mostly another service's traces, with our tool names and shuffled messages."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,13 +9,13 @@ from tft.scenarios.config import TraceMixing
 
 
 def build(pool: Sequence[Conversation], params: TraceMixing, seed: int) -> list[Conversation]:
-    """`traces` clean traces of `source`, `other_traces` mangled ones of `other_source`.
+    """`traces` clean traces of `source` and `other_traces` mangled ones of `other_source`.
 
     A mangled trace calls our tools with the other service's arguments, and its messages are
-    shuffled; provenance holds `order`: message i was message order[i].
+    shuffled. Provenance holds `order`: message i was message order[i].
 
     Raises:
-        InputError: there are fewer of either.
+        InputError: there are fewer traces of one of the sources.
     """
     clean = choose(
         of_source(pool, "source", params.source), "traces", params.traces, seed, "trace_mixing"

@@ -1,12 +1,12 @@
-"""From the events of a logged dialogue to a conversation: one tool call per assistant message.
+"""From the events of a logged dialogue to a conversation with one tool call per assistant message.
 
-- Plain text becomes a call of `respond_to_user`; texts in a row become one.
-- A tool's result becomes the user's next message, word for word: what a server shows the student
-  for the role `tool` must be what it was trained on.
-- Calls in parallel become calls in a row, each with its result, matched by id. In logs that hold no
-  results as such (the published ones have them as the user's words) calls in a row stay.
-- Text beside a call, system messages and reasoning have no place in a conversation: they go into
-  its provenance, with the index of the message that they stood at.
+- Plain text becomes a call of `respond_to_user`. Consecutive texts become one.
+- A tool result becomes the next user message, word for word, because what a server shows the
+  student for the role `tool` must be what it was trained on.
+- Parallel calls become consecutive calls, each with its result, matched by id. Logs without tool
+  results (the published ones give them as user messages) keep consecutive calls.
+- Text beside a call, system messages, and reasoning have no place in a conversation. They go into
+  its provenance, with the index of the message at which they occurred.
 """
 
 import itertools
@@ -25,9 +25,9 @@ SPLIT = "parallel calls in a row"
 
 
 class Assembled(NamedTuple):
-    """Messages, what else was logged, and how often something was read otherwise than it stands.
+    """Messages, what else was logged, and counts of what is represented differently from the log.
 
-    A note reads "kind" or "kind: what"; `SPLIT` is one.
+    A note reads "kind" or "kind: what". `SPLIT` is one of them.
     """
 
     messages: tuple[Message, ...]
@@ -36,14 +36,15 @@ class Assembled(NamedTuple):
 
 
 def assemble(logged: Logged, task: Task) -> Assembled:
-    """The conversation that a log holds.
+    """The conversation in a logged dialogue.
 
     Args:
-        logged: of one dialogue.
-        task: with `respond_to_user` among its tools.
+        logged: One dialogue.
+        task: The task, with `respond_to_user` among its tools.
 
     Raises:
-        InputError: what stands in no order that a conversation can have; "kind: message and what".
+        InputError: the events are in an order that no conversation can have; says
+            "kind: message and details".
     """
     built = _Builder(task, any(event.kind == "result" for event in logged.events))
     for role, group in itertools.groupby(logged.events, key=_side):
@@ -68,7 +69,7 @@ def assemble(logged: Logged, task: Task) -> Assembled:
 
 
 def _difference(tools: Sequence[Mapping[str, Any]], task: Task) -> str | None:
-    """How the tools of a log differ from the task's, which the student is shown."""
+    """How the tools of a log differ from the task's, which students are shown, or None."""
     declared = {tool.name: tool for tool in task.tools if tool != TALK}
     schemas = {tool["name"]: tool["parameters"] for tool in tools}
     if len(schemas) < len(tools) or schemas != {
@@ -85,7 +86,7 @@ def _side(event: Event) -> str:
 
 
 class _Builder:
-    """A conversation in the making: the messages so far, and calls whose results may still come."""
+    """A conversation under construction: the messages so far, and calls still awaiting results."""
 
     def __init__(self, task: Task, has_results: bool) -> None:
         self.task = task
@@ -100,18 +101,18 @@ class _Builder:
         self.notes: Counter[str] = Counter()
 
     def assistant(self, events: Sequence[Event]) -> None:
-        """All that the assistant says and calls before anybody else does something."""
+        """Add all consecutive texts, reasoning, and calls of the assistant."""
         self._close()
         calls = [event for event in events if event.kind == "call"]
         texts = [event for event in events if event.kind == "text"]
-        here = str(len(self.messages))
+        position = str(len(self.messages))
         if thoughts := [event.text for event in events if event.kind == "reasoning"]:
-            self.kept["reasoning"][here] = "\n".join(thoughts)
+            self.kept["reasoning"][position] = "\n".join(thoughts)
             self.notes["reasoning, kept beside"] += 1
         if not calls:
             self._say(events, "\n".join(event.text for event in texts))
             if len(texts) > 1:
-                self.kept["joined"][here] = [event.text for event in texts]
+                self.kept["joined"][position] = [event.text for event in texts]
                 self.notes["texts in a row, joined"] += 1
             return
         for text in texts:
@@ -121,7 +122,7 @@ class _Builder:
                     f"{_name(calls[0])!r} of message {calls[0].at} returned"
                 )
         if texts:
-            self.kept["beside"][here] = "\n".join(event.text for event in texts)
+            self.kept["beside"][position] = "\n".join(event.text for event in texts)
             self.notes["text beside a call, kept beside"] += 1
         if len(calls) > 1 and self.has_results:
             self.notes[SPLIT] += len(calls) - 1
@@ -137,8 +138,8 @@ class _Builder:
         self.notes[f"plain text as {RESPOND}"] += 1
 
     def results(self, events: Sequence[Event]) -> None:
-        """What tools returned, each to the open call of its id, or, without ids, in their order."""
-        if None in {one.id for one in (*events, *self.open)} and len(events) != len(self.open):
+        """Assign results to the open calls, by id or, without ids, in order."""
+        if None in {event.id for event in (*events, *self.open)} and len(events) != len(self.open):
             raise InputError(
                 f"orphan result: message {events[0].at}: {len(events)} results without ids for "
                 f"{len(self.open)} calls"
@@ -160,7 +161,7 @@ class _Builder:
             self.answers[number] = event
 
     def user(self, events: Sequence[Event]) -> None:
-        """What the user says."""
+        """Add messages of the user."""
         self._close()
         for event in events:
             if self.messages and self.messages[-1].role == "user":
@@ -168,7 +169,7 @@ class _Builder:
             self.messages.append(user(event.text))
 
     def system(self, events: Sequence[Event]) -> None:
-        """Instructions, in whose place the task's description stands."""
+        """Keep system messages in the provenance; the task's description replaces them."""
         for event in events:
             if self.messages or self.open:
                 self.kept["system"][str(len(self.messages))] = event.text
@@ -183,7 +184,7 @@ class _Builder:
         """All messages.
 
         Raises:
-            InputError: the user or the assistant never said anything.
+            InputError: there is no message of the user or none of the assistant.
         """
         self._close()
         roles = {message.role for message in self.messages}
@@ -195,7 +196,7 @@ class _Builder:
         return tuple(self.messages)
 
     def _close(self) -> None:
-        """Write the open calls down, each with its result."""
+        """Append the open calls, each with its result."""
         calls, self.open = self.open, []
         answers, self.answers = self.answers, {}
         for number, event in enumerate(calls):

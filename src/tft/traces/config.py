@@ -1,4 +1,4 @@
-"""Params of your own traces: where they are, in which form, what is redacted."""
+"""Params of your own traces: where they are, in which format, and what is redacted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tft.core.config import Count, Fraction, Section
 
 
 class RedactConfig(Section):
-    """What is personal in your own traces and must not come out of the import."""
+    """What counts as personal in your own traces, and becomes a placeholder on import."""
 
     entities: list[Literal["EMAIL", "PHONE", "CARD", "IBAN", "SSN", "KEY", "PERSON"]]
     regions: list[str]
@@ -19,7 +19,7 @@ class RedactConfig(Section):
 
 
 class TracesConfig(Section):
-    """Where your own traces are, in which form, and which of them are taken."""
+    """Where your own traces are, in which format, and which of them are used."""
 
     path: str
     format: Literal["auto", "openai", "anthropic", "langfuse", "otel", "published"]

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 LONGEST = 1 << 26
-"""Bytes of a line; nothing that an agent said is longer than 64 MiB."""
+"""The greatest length of a line, in bytes: 64 MiB."""
 
 
 class Line(NamedTuple):
-    """A line that is not blank: its number from 1, and its object or what is wrong with it."""
+    """A line that is not blank: its number, from 1, and its object or what is wrong with it."""
 
     number: int
     record: dict[str, Any] | None
@@ -21,7 +21,7 @@ class Line(NamedTuple):
 
 
 def read_lines(path: Path, longest: int = LONGEST) -> Iterator[Line]:
-    """Every line of a file in UTF-8 that is not blank."""
+    """Yield every line of a UTF-8 file that is not blank."""
     with path.open("rb") as file:
         for number in itertools.count(1):
             line = file.readline(longest)
@@ -47,7 +47,7 @@ def _parsed(number: int, line: bytes) -> Line:
     except (ValueError, RecursionError) as error:
         return Line(number, None, f"not JSON: {error}")
     if not isinstance(value, dict):
-        # What it says is not quoted: nothing has looked for personal data in it.
+        # The value is not quoted, because it has not been searched for personal data.
         return Line(number, None, f"no object: a {type(value).__name__}")
     return Line(number, value)
 
@@ -61,18 +61,21 @@ class Piece(NamedTuple):
 
 
 def grouped(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
-    """The pieces of each dialogue, dialogues in the order of their first pieces.
+    """Yield the pieces of each dialogue, with dialogues in the order of their first pieces.
 
-    Logs of several dialogues at once are interleaved, so nothing is known to be complete before the
-    end of the file. SQLite keeps the pieces in a temporary file meanwhile, as large as the log, and
-    gathers them; memory holds one dialogue.
+    Logs interleave dialogues, so no dialogue is known to be complete before the end of the file.
+    Until then SQLite keeps the pieces in a temporary file, which is as large as the log. Memory
+    holds one dialogue at a time.
     """
     with closing(sqlite3.connect("")) as database:  # no name: a temporary file
         database.execute("create table piece (dialogue text, line integer, record text)")
         database.executemany(
             "insert into piece values (?, ?, ?)",
-            # In ASCII, because SQLite takes no lone surrogates.
-            ((json.dumps(one.dialogue), one.line, json.dumps(one.record)) for one in pieces),
+            # JSON in ASCII, because SQLite does not accept lone surrogates.
+            (
+                (json.dumps(piece.dialogue), piece.line, json.dumps(piece.record))
+                for piece in pieces
+            ),
         )
         database.execute("create index of_dialogue on piece (dialogue)")
         names = database.execute("select dialogue from piece group by dialogue order by min(rowid)")

@@ -1,7 +1,7 @@
-"""The tool through which an agent talks that answers its users in plain text.
+"""`respond_to_user` for agents that answer their users in plain text.
 
-The student has it, its owner never declared it: a task gets it on the way in and loses it on the
-way out.
+The owner of such an agent does not declare this tool, but the student has it: a task gets it on
+import and loses it on export.
 """
 
 from dataclasses import replace
@@ -16,10 +16,10 @@ TALK = talking_tool(
 
 
 def with_talk(task: Task) -> Task:
-    """The task with `respond_to_user` among its tools: its own, or else TALK at the end."""
+    """The task with `respond_to_user` among its tools; if it has none, TALK is appended."""
     return task if task.tool(RESPOND) else replace(task, tools=(*task.tools, TALK))
 
 
 def without_talk(task: Task) -> Task:
-    """The task as its owner gave it, without TALK if `with_talk` added it."""
+    """The task as its owner declared it, without TALK if `with_talk` added it."""
     return replace(task, tools=tuple(tool for tool in task.tools if tool != TALK))

@@ -1,1 +1,1 @@
-"""Personal data in logs, replaced by placeholders."""
+"""Replaces personal data in logs by placeholders."""

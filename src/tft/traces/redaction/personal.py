@@ -1,12 +1,14 @@
-"""What in a text is personal: mails, phones, cards, accounts, keys, and, as far as lists go, names.
+"""Finds personal data in a text: email addresses, phone numbers, cards, accounts, keys, and names.
 
-Two libraries know the numbers, phonenumbers (Google's) and stdnum (check digits), and one has lists
-of names, Faker. All three are data and code in one package, so that nothing is asked of a network.
-Tried and left: Presidio, which has the same phonenumbers below, fetches the list of public suffixes
-when it looks for mails, finds none in domains that the list lacks (`.internal`), and finds no names
-without a spaCy model, which no package index has from its makers; detect-secrets, which says that
-there is a key in a line but not where it ends, and knows none of the language models' keys but
-OpenAI's. What this finds and what it misses is measured: benchmarks/redaction.py.
+Two libraries recognize numbers: phonenumbers (Google's) and stdnum (check digits). Faker supplies
+lists of names. All three are self-contained packages, so nothing is sent over a network.
+
+Alternatives that were tried: Presidio uses the same phonenumbers, downloads the list of public
+suffixes to recognize email addresses, misses those in domains that the list lacks (`.internal`),
+and finds no names without a spaCy model, which its makers publish in no package index.
+detect-secrets says that a line contains a key but not where the key ends, and of the keys of
+language models it knows only OpenAI's. benchmarks/redaction.py measures what this module finds and
+misses.
 """
 
 import importlib
@@ -19,7 +21,7 @@ from tft.traces.config import RedactConfig
 
 
 class Found(NamedTuple):
-    """Where something personal stands; `key` is the same for two spellings of one thing."""
+    """The place of personal data in a text; `key` is equal for two spellings of one thing."""
 
     start: int
     end: int
@@ -29,18 +31,19 @@ class Found(NamedTuple):
 
 Find = Callable[[str], list[Found]]
 
-# Nobody's name, though lists have them; what a redacted "May 5" was, no student could tell.
+# Not treated as names although lists contain them: a student could not make sense of a redacted
+# "May 5".
 NO_NAMES = frozenset(
     "January February March April May June July August September October November December "
     "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 )
 
 _MAIL = re.compile(r"[\w!#$%&'*+/=?^`{|}~.-]{1,64}@(?:\w(?:[\w-]{0,61}\w)?\.)+[^\W\d_]\w*")
-_DIGITS = re.compile(r"\d(?:[ .()/-]{0,3}\d){6}")  # nothing shorter is a phone number
+_DIGITS = re.compile(r"\d(?:[ .()/-]{0,3}\d){6}")  # phone numbers have at least seven digits
 _CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){11,18}(?![\w-]|\.\d)")
 _IBAN = re.compile(r"\b[A-Za-z]{2}\d\d(?: ?[A-Za-z0-9]){11,30}\b")
 _SSN = re.compile(r"(?<![\w-])\d{3}-\d\d-\d{4}(?![\w-])")
-# Dates and times, which libphonenumber takes for national numbers of some regions.
+# Dates and times, which libphonenumber reads as national numbers of some regions.
 _MOMENT = re.compile(
     r"(?<!\d)(?:\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.]\d{4})(?:[T ]\d\d?:\d\d\S*)?(?!\d)"
 )
@@ -63,7 +66,7 @@ _KEY = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-# What is called a secret and looks like one: eight characters or more, a digit among them.
+# What a text calls a secret and looks like one: at least eight characters, including a digit.
 _CALLED_KEY = re.compile(
     r"(?:api[ _-]?key|secret|token|bearer|pass(?:word|wd|phrase|code)|pwd)"
     r"(?:\s*[=:]\s*|\s+is:?\s+|\s+)[\"']?((?=\S*\d)[\w!#$%&*+./=?@^~-]{7,}[\w!#$%&*+/=?@^~-])",
@@ -71,40 +74,40 @@ _CALLED_KEY = re.compile(
 )
 
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
-# After these comes a name, listed or not ...
+# After these words there is a name, in the lists or not.
 _NAMED = re.compile(
     r"\b(?:(?:my|the|full|first|last|his|her) name(?:'s| is|:)|under the name(?: of)?"
     r"|in the name of|mr\.?|mrs\.?|ms\.?|miss|mx\.?|dr\.?|prof\.?)\s+$",
     re.IGNORECASE,
 )
-# ... and after these it may.
+# After these words there may be a name.
 _ADDRESSED = re.compile(
     r"(?:\b(?:i'm|i am|this is|it's|it is|call me|speaking (?:to|with)|signed(?: by)?|regards,"
     r"|dear|hi|hello|hey|thanks,?|thank you,?|welcome(?: back)?,?|sorry,?|name:))\s+$",
     re.IGNORECASE,
 )
-# Within a sentence a person is spoken of, a business or a town is gone to.
+# A name within a sentence is a person's unless a preposition or verb suggests a business or town.
 _SPOKEN_OF = re.compile(r"(?:^|\W)(?!(?:at|from|in|near|of|on|to|the|try|visit)\s)[a-z]+\s+$")
 _BEFORE = 24
-"""Characters before a word in which such words are looked for."""
+"""The number of characters before a word in which such words are searched for."""
 
 
 def finder(params: RedactConfig) -> Find:
-    """A function that finds what `params.entities` name, ordered, without overlaps.
+    """A function that finds the kinds of data in `params.entities`, in order, without overlaps.
 
     Raises:
-        InputError: a region or a locale that the libraries do not know.
+        InputError: the libraries do not know a region or a locale.
     """
     finders = [_FINDERS[entity](params) for entity in dict.fromkeys(params.entities)]
 
     def find(text: str) -> list[Found]:
-        # Of two that overlap, what begins first counts, and of those the longer one.
-        found = sorted((one for each in finders for one in each(text)),
-                       key=lambda one: (one.start, -one.end))  # fmt: skip
+        # Of overlapping candidates the one that starts first is kept; of these, the longest.
+        candidates = sorted((candidate for find_kind in finders for candidate in find_kind(text)),
+                       key=lambda candidate: (candidate.start, -candidate.end))  # fmt: skip
         kept: list[Found] = []
-        for one in found:
-            if not kept or one.start >= kept[-1].end:
-                kept.append(one)
+        for candidate in candidates:
+            if not kept or candidate.start >= kept[-1].end:
+                kept.append(candidate)
         return kept
 
     return find
@@ -136,7 +139,7 @@ def _phones(params: RedactConfig) -> Each:
         if not _DIGITS.search(text):
             return
         dull = _MOMENT.sub(lambda match: "\n" * len(match[0]), text)
-        for region in params.regions or ["ZZ"]:  # libphonenumber's word for none
+        for region in params.regions or ["ZZ"]:  # libphonenumber's code for no region
             for match in phonenumbers.PhoneNumberMatcher(dull, region):
                 form = phonenumbers.PhoneNumberFormat.E164
                 key = phonenumbers.format_number(match.number, form)
@@ -146,12 +149,12 @@ def _phones(params: RedactConfig) -> Each:
 
 
 def _numbers(pattern: re.Pattern[str], entity: str, module: str) -> Each:
-    """Numbers whose check digits, or whatever else stdnum knows of them, are right."""
+    """Numbers that stdnum considers valid, for example by their check digits."""
     number = importlib.import_module(f"stdnum.{module}")
 
     def find(text: str) -> Iterator[Found]:
         for match in pattern.finditer(text):
-            # Words may follow an account number in capitals: the longest beginning that is one.
+            # Words in capitals may follow an account number, so try ever shorter prefixes.
             for end in range(match.end(), match.start() + 10, -1):
                 bare = re.sub("[ -]", "", text[match.start() : end])
                 if text[end - 1].isalnum() and number.is_valid(bare):
@@ -175,7 +178,7 @@ def _keys(_: RedactConfig) -> Each:
 
 def _people(params: RedactConfig) -> Each:
     first, last = names(params.names)
-    # Fewer than three letters are more often a word ("In", "So") than a name.
+    # Names with fewer than three letters are more often words ("In", "So").
     known = {name.casefold() for name in first | last if len(name) > 2}
 
     def find(text: str) -> Iterator[Found]:
@@ -187,7 +190,7 @@ def _people(params: RedactConfig) -> Each:
             before = text[max(0, start - _BEFORE) : start]
             size = 0
             if _NAMED.search(before):
-                # Some people write no capitals, in names too.
+                # Some people write names in lower case.
                 size = len(run) or _listed(text, words, at, known)
             elif run and run[0] in first and len(run) > 1 and run[1] in last:
                 size = min(len(run), 3)
@@ -204,7 +207,7 @@ def _people(params: RedactConfig) -> Each:
 
 
 def _run(text: str, words: Sequence[re.Match[str]], at: int) -> list[str]:
-    """Up to three capitalised words in a row from there on, a space or an initial's dot between."""
+    """Up to three capitalized words from `at` on, separated by a space or an initial's dot."""
     run: list[str] = []
     for word in words[at : at + 3]:
         between = text[words[at + len(run) - 1].end() : word.start()] if run else " "
@@ -218,7 +221,7 @@ def _run(text: str, words: Sequence[re.Match[str]], at: int) -> list[str]:
 
 
 def _listed(text: str, words: Sequence[re.Match[str]], at: int, known: set[str]) -> int:
-    """How many words in a row from there on, up to three, are known as names."""
+    """The number of consecutive words from `at` on, up to three, that are known names."""
     for size in range(3):
         if at + size == len(words) or words[at + size][0].casefold() not in known:
             return size
@@ -228,12 +231,12 @@ def _listed(text: str, words: Sequence[re.Match[str]], at: int, known: set[str])
 
 
 def names(locales: Sequence[str]) -> tuple[set[str], set[str]]:
-    """(first names, last names) that Faker has for its locales, such as en_US.
+    """(first names, last names) that Faker has for locales such as en_US.
 
     Raises:
-        InputError: it has none for one of them.
+        InputError: Faker has no names for one of the locales.
     """
-    found: tuple[set[str], set[str]] = set(), set()
+    first_and_last: tuple[set[str], set[str]] = set(), set()
     for locale in locales:
         try:
             module = importlib.import_module(f"faker.providers.person.{locale}")
@@ -243,10 +246,10 @@ def names(locales: Sequence[str]) -> tuple[set[str], set[str]]:
                 "are en_US, en_GB, de_DE, es_ES, fr_FR"
             ) from error
         for key, value in vars(module.Provider).items():
-            for names, beginning in zip(found, ("first_name", "last_name"), strict=True):
+            for names, beginning in zip(first_and_last, ("first_name", "last_name"), strict=True):
                 if key.startswith(beginning) and not callable(value):
                     names.update(set(value) - NO_NAMES)
-    return found
+    return first_and_last
 
 
 _FINDERS: dict[str, Callable[[RedactConfig], Each]] = {

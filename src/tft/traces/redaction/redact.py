@@ -1,17 +1,18 @@
-"""Personal data out of a logged trace, before anything of it is written, shown or sent.
+"""Redacts a logged trace before any part of it is written, shown, or sent.
 
-Everything that a log line holds is redacted before the reader of its format sees it: what readers
-keep beside the messages (system messages, thoughts, metadata, ids), and what they quote when they
-refuse a trace, is clean because of that, and no format needs to know.
+All content of a log line is redacted before the reader of its format sees it. What readers keep
+beside the messages (system messages, reasoning, metadata, ids) and what they quote when they refuse
+a trace is therefore clean, and readers need not know about redaction.
 
-- One thing is one placeholder, such as <EMAIL_1>, wherever it stands in a trace and in whatever
-  spelling: what the user says is still what the call copies. Equal strings stay equal.
-- What job_description.json says is public: enumerations, names of tools, the company's hotline.
-- A text that is JSON stays JSON, and stays as it was but for what its strings say. Numbers are left
-  alone unless a text or a field says that the same digits are personal.
+- The same thing has the same placeholder, such as <EMAIL_1>, throughout a trace and in any
+spelling,
+  so that a call still copies what the user said. Equal strings stay equal.
+- The text of job_description.json is public: enumerations, tool names, the company's hotline.
+- A text that is JSON stays JSON, and nothing but the content of its strings changes. Numbers stay
+  unless a text or a field shows that the same digits are personal.
 
-While logs that interleave dialogues are sorted, a temporary file of SQLite's (tft.traces.lines)
-holds them raw; it has no name and goes with the process.
+While logs that interleave dialogues are sorted, a temporary SQLite file (tft.traces.lines) holds
+them unredacted. It has no name and disappears with the process.
 """
 
 import json
@@ -27,14 +28,14 @@ from tft.traces.redaction.personal import NO_NAMES, Find, Found, finder
 
 PLACEHOLDER = re.compile(r"<([A-Z][A-Z_]*)_([1-9]\d*)>")
 SHORTEST = 3
-"""Characters of a name's part, or of what a field holds; shorter ones are many other things too."""
+"""The least length of a part of a name, or of a field's value; shorter ones are too ambiguous."""
 
-# Of a JSON text: strings and numbers. In valid JSON nothing else holds a quotation mark or a digit.
+# Strings and numbers in JSON. In valid JSON nothing else contains a quotation mark or a digit.
 _LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?')
 
 
 class Redacted(NamedTuple):
-    """A JSON value without personal data, and how many places were replaced, by entity."""
+    """A JSON value without personal data, and the number of replacements by entity."""
 
     value: Any
     counts: Counter[str]
@@ -44,14 +45,14 @@ Clean = Callable[[Any], Redacted]
 
 
 def cleaner(params: RedactConfig, task: Task) -> Clean:
-    """A function that redacts a trace: any JSON value, in which one thing is one placeholder.
+    """A function that redacts a trace, given as a JSON value.
 
-    Done twice it changes nothing more. Placeholders are numbered within a trace, by no order that
-    tells what they stand for.
+    Redacting twice changes nothing more. Placeholders are numbered within a trace, in an order that
+    does not reveal what they stand for.
 
     Raises:
-        InputError: params name a region or a locale that does not exist; the function: a trace is
-            nested too deeply.
+        InputError: a region or a locale in params does not exist. The returned function raises it
+            for a trace that is nested too deeply.
     """
     if not params.entities and not params.fields:
         return as_it_stands
@@ -64,7 +65,7 @@ def cleaner(params: RedactConfig, task: Task) -> Clean:
     def clean(value: Any) -> Redacted:
         trace = _Trace(find, params.fields, is_public)
         try:
-            # What was replaced may uncover something else: "1 415 ..." behind a card's number.
+            # Replacing one thing may uncover another, such as "1 415 ..." after a card number.
             while trace.learns_from(value):
                 value = trace.without(value)
         except RecursionError as error:
@@ -75,31 +76,31 @@ def cleaner(params: RedactConfig, task: Task) -> Clean:
 
 
 def as_it_stands(value: Any) -> Redacted:
-    """Redacts nothing."""
+    """Redact nothing."""
     return Redacted(value, Counter())
 
 
 class _Trace:
-    """What is known to be personal in one trace, and what stands in its place."""
+    """The personal data found in one trace, and their placeholders."""
 
     def __init__(
         self, find: Find, fields: dict[str, str], is_public: Callable[[str], bool]
     ) -> None:
         self.find, self.fields, self.is_public = find, fields, is_public
         self.counts: Counter[str] = Counter()
-        self.numbers: Counter[str] = Counter()  # the highest of each entity's placeholders
+        self.numbers: Counter[str] = Counter()  # the highest placeholder number of each entity
         self.placeholders: dict[tuple[str, str], str] = {}  # by entity and key
-        self.spellings: dict[str, str] = {}  # of what is known, wherever it stands
+        self.spellings: dict[str, str] = {}  # placeholder by spelling
         self.pattern = re.compile("(?!)")
         self.found: dict[str, list[Found]] = {}  # by text
 
     def learns_from(self, value: Any) -> bool:
-        """Look for what is personal; False: nothing in it is."""
+        """Search for personal data, and return whether there are any."""
         texts = dict.fromkeys(_strings(value))
         for text in texts:
             for entity, number in PLACEHOLDER.findall(text):
                 self.numbers[entity] = max(self.numbers[entity], int(number))
-        learnt = [
+        learned = [
             (entity, text.casefold(), text)
             for entity, text in _in_fields(value, self.fields)
             if len(text) >= SHORTEST
@@ -109,14 +110,16 @@ class _Trace:
         for text in texts:
             if text not in self.found:
                 self.found[text] = [
-                    one for one in self.find(text) if not self.is_public(text[one.start : one.end])
+                    place
+                    for place in self.find(text)
+                    if not self.is_public(text[place.start : place.end])
                 ]
-            learnt += [(e, key, text[start:end]) for start, end, e, key in self.found[text]]
-        # Whole names first: "Ann" alone is then known to be of "Ann Smith".
-        for entity, key, text in sorted(learnt, key=lambda one: -len(one[2])):
+            learned += [(e, key, text[start:end]) for start, end, e, key in self.found[text]]
+        # Longest first, so that "Ann" alone is recognized as part of "Ann Smith".
+        for entity, key, text in sorted(learned, key=lambda entry: -len(entry[2])):
             self._learn(entity, key, text)
         self.pattern = re.compile(_whole(sorted(self.spellings, key=len, reverse=True)))
-        return bool(learnt)
+        return bool(learned)
 
     def _learn(self, entity: str, key: str, text: str) -> None:
         if text in self.spellings:
@@ -126,7 +129,7 @@ class _Trace:
             self.placeholders[entity, key] = f"<{entity}_{self.numbers[entity]}>"
         placeholder = self.placeholders[entity, key]
         spellings = [text, text.upper()]
-        if " " in text or entity != "PERSON":  # "will" is none of Will's
+        if " " in text or entity != "PERSON":  # the word "will" is not a spelling of the name Will
             spellings += [text.lower(), text.title()]
         if entity in ("PHONE", "CARD", "SSN"):
             spellings.append(re.sub(r"\D", "", text))
@@ -143,7 +146,7 @@ class _Trace:
             self.spellings.setdefault(spelling, placeholder)
 
     def without(self, value: Any) -> Any:
-        """The value with placeholders for all that is known."""
+        """The value with placeholders for all personal data found so far."""
         match value:
             case dict():
                 return {self._in_text(key): self.without(item) for key, item in value.items()}
@@ -168,7 +171,9 @@ class _Trace:
             (start, end, self.placeholders[entity, key])
             for start, end, entity, key in self.found.get(text, [])
         ]
-        places += [(*one.span(), self.spellings[one[0]]) for one in self.pattern.finditer(text)]
+        places += [
+            (*match.span(), self.spellings[match[0]]) for match in self.pattern.finditer(text)
+        ]
         pieces, done = [], 0
         for start, end, placeholder in sorted(places, key=lambda place: (place[0], -place[1])):
             if start >= done:
@@ -182,7 +187,7 @@ class _Trace:
 
 
 def _whole(spellings: Iterable[str]) -> str:
-    """A pattern for any of them, none of them a part of a word."""
+    """A pattern for any of the spellings, as whole words only."""
     return rf"(?<!\w)(?:{'|'.join(map(re.escape, spellings)) or '(?!)'})(?!\w)"
 
 
@@ -197,7 +202,7 @@ def _is_json(text: str) -> bool:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """All strings of a JSON value, keys and those of texts that are JSON themselves included."""
+    """Yield all strings of a JSON value, including keys and the strings of texts that are JSON."""
     match value:
         case dict():
             for key, item in value.items():
@@ -216,7 +221,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _in_fields(value: Any, fields: dict[str, str], entity: str = "") -> Iterator[tuple[str, str]]:
-    """(entity, text) of whatever strings and numbers stand in the fields, in lists there too."""
+    """Yield (entity, text) of all strings and numbers in the fields, including those in lists."""
     match value:
         case dict():
             for key, item in value.items():
