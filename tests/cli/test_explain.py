@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from fixtures.repository import ROOT
 
-from tft.__main__ import main
+from tft.cli import main
 from tft.core.conversation import Conversation, Message, assistant, canonical_json, user
 from tft.core.tables import (
     DECISIONS,

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from fixtures.boats import TASK, tokenizer  # noqa: F401 (a fixture)
+from fixtures.boats import TASK
 from fixtures.llm_server import Action, Server, answer, status
 
-from tft.__main__ import main
+from tft.cli import main
 from tft.cli.chat import simulated
 from tft.cli.serve import server_command
 from tft.core.conversation import Tool
@@ -246,7 +246,7 @@ def test_simulated_searches_find_what_simulated_bookings_need() -> None:
 
 
 def test_a_result_sent_as_a_tool_message_is_rendered_as_trained(
-    tokenizer: Any,  # noqa: F811
+    tokenizer: Any,
     tmp_path: Path,
 ) -> None:
     tokenizer.save_pretrained(tmp_path)

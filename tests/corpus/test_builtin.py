@@ -5,10 +5,10 @@ import random
 import re
 from collections import Counter
 from datetime import date
-from pathlib import Path
 
 import jsonschema
 import pytest
+from fixtures.repository import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz import fuzz
@@ -24,7 +24,7 @@ from tft.standins.simulation.grammar import Grammar, built_in, spoken_value, tid
 from tft.standins.simulation.services import SERVICES
 from tft.standins.simulation.world import World
 
-PARAMS = load_params(Path(__file__).parents[1] / "params.yaml").builtin
+PARAMS = load_params(ROOT / "params.yaml").builtin
 TODAY = PARAMS.today
 GRAMMAR = built_in(TODAY)
 

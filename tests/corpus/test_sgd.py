@@ -64,8 +64,10 @@ def test_ids_that_repeat_between_train_dev_and_test_stay_apart() -> None:
     assert ids == ["1_00007", "dev/1_00007", "test/1_00007"]
 
 
-def test_archive_and_folder_hold_the_same(small: tuple[Path, SgdConfig], tmp_path: Path) -> None:
-    archive, params = small
+def test_archive_and_folder_hold_the_same(
+    small_sgd: tuple[Path, SgdConfig], tmp_path: Path
+) -> None:
+    archive, params = small_sgd
     folder = tmp_path / "unpacked"
     with tarfile.open(archive) as packed:
         packed.extractall(folder)
@@ -73,9 +75,9 @@ def test_archive_and_folder_hold_the_same(small: tuple[Path, SgdConfig], tmp_pat
 
 
 def test_an_address_is_downloaded_once(
-    small: tuple[Path, SgdConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_sgd: tuple[Path, SgdConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive, params = small
+    archive, params = small_sgd
     monkeypatch.setenv("TFT_CACHE", str(tmp_path / "cache"))
     content = archive.read_bytes()
     with serve(content, announced=len(content)) as (address, requests):
@@ -86,9 +88,9 @@ def test_an_address_is_downloaded_once(
 
 
 def test_a_download_that_breaks_off_leaves_nothing(
-    small: tuple[Path, SgdConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_sgd: tuple[Path, SgdConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive, params = small
+    archive, params = small_sgd
     monkeypatch.setenv("TFT_CACHE", str(tmp_path / "cache"))
     with (
         serve(archive.read_bytes()[:100], announced=1000) as (address, _),
@@ -99,9 +101,9 @@ def test_a_download_that_breaks_off_leaves_nothing(
 
 
 def test_a_killed_download_starts_afresh(
-    small: tuple[Path, Sgd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_sgd: tuple[Path, SgdConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive, params = small
+    archive, params = small_sgd
     monkeypatch.setenv("TFT_CACHE", str(tmp_path / "cache"))
     downloads, content, goes_on = tmp_path / "cache/downloads", archive.read_bytes(), Event()
     with serve(content, announced=len(content), goes_on=goes_on) as (address, requests):
@@ -119,9 +121,9 @@ def test_a_killed_download_starts_afresh(
 
 
 def test_an_address_may_end_in_the_checksum_of_the_archive(
-    small: tuple[Path, Sgd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_sgd: tuple[Path, SgdConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive, params = small
+    archive, params = small_sgd
     monkeypatch.setenv("TFT_CACHE", str(tmp_path / "cache"))
     content = archive.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
@@ -200,9 +202,9 @@ def test_a_missing_archive_says_how_to_name_one() -> None:
 
 
 def test_a_truncated_archive_is_an_error_unless_only_the_end_mark_is_cut(
-    small: tuple[Path, SgdConfig],
+    small_sgd: tuple[Path, SgdConfig],
 ) -> None:
-    archive, params = small
+    archive, params = small_sgd
     content, whole = archive.read_bytes(), read_sgd(str(archive), params)
     errors = 0
     for kept in range(0, len(content), 5):
@@ -215,8 +217,8 @@ def test_a_truncated_archive_is_an_error_unless_only_the_end_mark_is_cut(
     assert errors > 0.8 * len(content) / 5
 
 
-def test_something_else_than_an_archive_is_an_error(small: tuple[Path, SgdConfig]) -> None:
-    archive, params = small
+def test_something_else_than_an_archive_is_an_error(small_sgd: tuple[Path, SgdConfig]) -> None:
+    archive, params = small_sgd
     archive.write_bytes(gzip.compress(b"no tar at all" * 100))
     with pytest.raises(InputError, match="not a whole"):
         read_sgd(str(archive), params)
@@ -243,8 +245,8 @@ def test_a_prefix_of_the_commit_will_do(tmp_path: Path) -> None:
     assert len(read_sgd(str(tmp_path / "a.tar.gz"), params_of(files))[0]) == 1
 
 
-def test_a_changed_file_is_an_error_with_both_checksums(small: tuple[Path, SgdConfig]) -> None:
-    archive, params = small
+def test_a_changed_file_is_an_error_with_both_checksums(small_sgd: tuple[Path, SgdConfig]) -> None:
+    archive, params = small_sgd
     files = files_of(dialogue())
     files[DIALOGUES] += b"\n"
     write_archive(archive, files)
@@ -338,15 +340,15 @@ def test_a_broken_schema_is_an_error(tmp_path: Path) -> None:
         read_sgd(str(tmp_path / "a.tar.gz"), params_of(files))
 
 
-def test_an_unknown_service_is_named_with_the_known(small: tuple[Path, SgdConfig]) -> None:
-    archive, params = small
+def test_an_unknown_service_is_named_with_the_known(small_sgd: tuple[Path, SgdConfig]) -> None:
+    archive, params = small_sgd
     params = params.model_copy(update={"other_services": ["Trains_1"]})
     with pytest.raises(InputError, match=r"no schema of Trains_1 .*there are Buses_9"):
         read_sgd(str(archive), params)
 
 
-def test_held_out_dialogues_must_exist(small: tuple[Path, SgdConfig]) -> None:
-    archive, params = small
+def test_held_out_dialogues_must_exist(small_sgd: tuple[Path, SgdConfig]) -> None:
+    archive, params = small_sgd
     params = params.model_copy(update={"held_out": ["1_00007", "1_99999"]})
     with pytest.raises(InputError, match=r"sgd\.held_out, sgd\.dropped: no dialogue 1_99999"):
         split_sgd(read_sgd(str(archive), params)[0], params)

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from fixtures.repository import ROOT, run_stage
-from fixtures.tea import CELLS, SCENARIOS, TRACE, prediction, run_to_table
+from fixtures.tea import (
+    CELLS,
+    SCENARIOS,
+    TRACE,
+    prediction,
+    run_to_table,
+)
 from ruamel.yaml import YAML
 
 from tft.core.tables import (
@@ -26,7 +32,7 @@ from tft.report import result
 from tft.report.table import BASELINES, deltas, judge_scores, render, render_robustness
 
 
-def test_the_stages_go_from_predictions_to_the_table(project):
+def test_the_stages_go_from_predictions_to_the_table(tea_shop):
     printed = run_to_table()
     assert printed.strip() == Path("reports/benchmark.md").read_text().strip()
 
@@ -48,7 +54,7 @@ def test_the_stages_go_from_predictions_to_the_table(project):
     assert not Path("metrics/pipelines/delta.json").exists()
 
 
-def test_running_again_gives_the_same_bytes(project):
+def test_running_again_gives_the_same_bytes(tea_shop):
     run_to_table()
     written = [
         path for place in ("data", "metrics", "reports") for path in Path(place).rglob("*.*")
@@ -58,7 +64,7 @@ def test_running_again_gives_the_same_bytes(project):
     assert before == {path: path.read_bytes() for path in before}
 
 
-def test_the_table_names_judge_student_and_corpus(project):
+def test_the_table_names_judge_student_and_corpus(tea_shop):
     lines = run_to_table().splitlines()
     assert lines[0] == "# Benchmark: corpus builtin, student tiny, rules judge v2"
     rows = [line for line in lines if line.startswith("|")]
@@ -79,7 +85,7 @@ def test_the_table_names_judge_student_and_corpus(project):
     ]  # fmt: skip
 
 
-def test_the_table_says_what_corrected_scores_rest_on_or_why_there_are_none(project):
+def test_the_table_says_what_corrected_scores_rest_on_or_why_there_are_none(tea_shop):
     printed = run_to_table()
     assert "against 155 published verdicts on students (sensitivity 0.982, specificity 0.881)" in (
         printed
@@ -102,7 +108,7 @@ def test_the_table_says_what_corrected_scores_rest_on_or_why_there_are_none(proj
     assert "metrics/judge.json: not what `make calibrate` writes" in run_stage("score").output
 
 
-def test_labels_of_a_machine_are_told_of_above_the_table(project):
+def test_labels_of_a_machine_are_told_of_above_the_table(tea_shop):
     assert "labelled by" not in run_to_table()
     told = {"labelled_by": "machine: rules filter, llm relabel"}
     write_json(Path("metrics/references.json"), told)
@@ -114,7 +120,7 @@ def cells_in(row: str) -> list[str]:
     return [cell.strip() for cell in row.strip("|").split("|")]
 
 
-def test_a_scenario_without_metrics_gives_no_table(project):
+def test_a_scenario_without_metrics_gives_no_table(tea_shop):
     run_to_table()
     for path in Path("metrics/pipelines").iterdir():
         path.unlink()
@@ -138,7 +144,7 @@ def test_a_scenario_without_metrics_gives_no_table(project):
     assert not list(Path("metrics/pipelines").iterdir())
 
 
-def test_missing_inputs_name_the_cell_and_the_command(project):
+def test_missing_inputs_name_the_cell_and_the_command(tea_shop):
     Path("data/predictions/low_data-direct-123.parquet").unlink()
     run_stage("judge")
     done = run_stage("score")
@@ -154,7 +160,7 @@ def test_missing_inputs_name_the_cell_and_the_command(project):
         assert "dvc repro predict" in done.output
 
 
-def test_verdicts_of_other_turns_are_refused(project):
+def test_verdicts_of_other_turns_are_refused(tea_shop):
     run_stage("judge")
     path = Path("data/verdicts/base.parquet")
     write_rows(path, VERDICTS, read_rows(path, VERDICTS)[:1])
@@ -281,7 +287,7 @@ def test_scores_of_different_judges_are_not_set_side_by_side():
 
 # --- several training seeds -----------------------------------------------------------------------
 @pytest.fixture
-def two_seeds(project):
+def two_seeds(tea_shop):
     """TFT's students answer all well from both seeds, Direct's from one."""
     content = YAML(typ="safe").load(Path("params.yaml"))
     content |= {"run": ["low_data"], "pipelines": ["direct", "tft"], "seeds": [1, 2]}
@@ -341,7 +347,7 @@ def test_every_seed_is_scored(two_seeds):
 
 # --- results that stay ------------------------------------------------------------------------
 @pytest.fixture
-def finished(project):
+def finished(tea_shop):
     """The project after a run, in git and known to DVC."""
     run_to_table()
     for other_stages in ("times", "robustness", "sweep"):
@@ -358,7 +364,7 @@ def finished(project):
     subprocess.run([sys.executable, "-m", "dvc", "commit", "--force", "--quiet"], check=True)
     subprocess.run(["git", "add", "params.yaml", "dvc.yaml"], check=True)
     subprocess.run([*git, "commit", "--quiet", "--message", "run"], check=True)
-    return project
+    return tea_shop
 
 
 def test_a_result_holds_metrics_table_params_and_where_they_came_from(finished):
@@ -415,10 +421,10 @@ def test_a_result_is_refused_when_it_would_lie(finished):
     assert not Path("results").exists()
 
 
-def test_without_git_there_is_no_result(project):
+def test_without_git_there_is_no_result(tea_shop):
     run_to_table()
     with pytest.raises(result.InputError):
-        result.keep_result("sgd-tiny", project)
+        result.keep_result("sgd-tiny", tea_shop)
     assert not Path("results").exists()
 
 

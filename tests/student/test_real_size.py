@@ -124,6 +124,6 @@ def test_the_adapter_at_the_true_size_answers(
 def _weight(folder: Path, name: str) -> torch.Tensor:
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "pt") as weights:
-            if name in weights.keys():  # noqa: SIM118 (no mapping)
+            if name in weights.keys():
                 return weights.get_tensor(name)
     raise AssertionError(f"{name} is in no file of {folder}")

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.fetch import JOB, PARCELS, Run, imported, line, refusals, summary
+from fixtures.fetch import (
+    JOB,
+    PARCELS,
+    Run,
+    imported,
+    line,
+    refusals,
+    summary,
+)
 from fixtures.repository import run_stage, script
 from ruamel.yaml import YAML
 

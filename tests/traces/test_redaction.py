@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fixtures import logs
-from fixtures.fetch import Run, fetch, imported, line, refusals, summary
+from fixtures.fetch import Run, imported, line, refusals, summary
 from fixtures.repository import ROOT
 from fixtures.strategies import json_values, texts
 from hypothesis import given
@@ -23,8 +23,6 @@ from tft.core.task import RESPOND, Task, parse_task
 from tft.traces.config import RedactConfig
 from tft.traces.redaction.personal import finder
 from tft.traces.redaction.redact import Clean, as_it_stands, cleaner
-
-__all__ = ["fetch"]  # a fixture
 
 MAIL, PHONE, NAME = "anna.lind@corp.internal", "415-555-2671", "Anna Lindqvist"
 CARD, IBAN, SSN = "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "536-22-8726"
