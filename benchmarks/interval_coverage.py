@@ -8,7 +8,7 @@ interval and every test. Wanted: 93 to 97 % of the intervals hold the mean, and 
 tests of equal cells have p < 0.05. Means: beta-binomial scores. Pairs of cells: normal scores cut
 at a threshold, the sum of what a conversation, a turn, and a cell in a conversation contribute.
 Corrected scores: of the means' populations, by a judge that errs, and of which is known what its
-errors on other turns, as many as metrics/judge.json rests on, tell.
+errors on other turns, as many as experiments/judge_agreement/judge.json rests on, tell.
 """
 
 import warnings

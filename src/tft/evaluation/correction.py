@@ -25,7 +25,7 @@ class Measured(NamedTuple):
 
 
 def read_measured(path: Path) -> Measured:
-    """What the stage `calibrate` measured.
+    """What the experiment `judge_agreement` measured.
 
     Raises:
         InputError: there is no such file, or it is none of that stage's.
@@ -36,7 +36,7 @@ def read_measured(path: Path) -> Measured:
         return Measured(str(content["judged_by"]), counts)
     except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path}: not what `make calibrate` writes ({error!r}); it ships in git, so "
+            f"{path}: not what `make judge-agreement` writes ({error!r}); it ships in git, so "
             f"`git checkout {path}` brings it back"
         ) from error
 

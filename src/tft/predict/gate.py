@@ -17,7 +17,7 @@ def check_teacher(path: Path, settings: TeacherConfig, pipeline: str) -> None:
     """Let a student be trained on a pipeline, or refuse to.
 
     Args:
-        path: metrics/teacher.json, by the stage `teacher`; no LLM teacher, no condition.
+        path: data/teacher/summary.json, by the stage `teacher`; no LLM teacher, no condition.
         settings: the least score, and whether to train all the same.
         pipeline: of the student.
 

@@ -61,11 +61,13 @@ Cells = Mapping[str, Mapping[str, Any]]
 Comparison = Mapping[str, Mapping[str, Any]]
 """What `evaluation.summary.compare_pipelines` says, by scenario."""
 Robustness = Mapping[str, Any]
-"""What the stage `robustness` found; empty where no student was asked again."""
+"""What the experiment `robustness` found; empty where no student was asked again."""
 Contamination = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""What the stage `contamination` found: {pipeline: {scenario: overlap with the tests}}."""
+"""What the stage `audit` found of contamination: {pipeline: {scenario: overlap with the tests}}."""
 Sweep = Mapping[str, Mapping[str, Any]]
 """What `sweep.collect` says, by scenario; empty where there was no sweep."""
+MEASURED = "experiments/judge_agreement/judge.json"
+"""How often the judge errs, by which the stage `score` corrected scores."""
 Sheet = tuple[list[str], list[list[str]]]
 """Head and rows of a table, as they are read."""
 
@@ -108,7 +110,7 @@ def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> dict[str,
 
 
 def sweep_of(sweep: Sweep, corpus: str, student: str) -> Sweep:
-    """The part of metrics/sweep.json that is of this corpus and student: the file outlives runs."""
+    """The sweep of this corpus and student; experiments/sweep/sweep.json outlives runs."""
     run = (corpus, student)
     return {name: one for name, one in sweep.items() if (one["corpus"], one["student"]) == run}
 
@@ -143,7 +145,7 @@ def render(
     """The page reports/benchmark.md, in GitHub's markdown.
 
     `scenarios` are in the order of the rows, `labelled_by` is what
-    metrics/references.json says.
+    data/test/summary.json says.
 
     Raises:
         InputError: the cells were judged by different judges, so their scores do not compare.
@@ -263,13 +265,11 @@ def about_correction(cells: Cells) -> str:
     measured = cell["judge_measured"]
     if measured["judged_by"] != cell["judged_by"]:
         return (
-            f"No scores corrected for the judge's errors: metrics/judge.json measured "
-            f"{measured['judged_by']}; `make calibrate` measures the one that judged here."
+            f"No scores corrected for the judge's errors: {MEASURED} measured "
+            f"{measured['judged_by']}; `make judge-agreement` measures the one that judged here."
         )
     if not _is_corrected(cells):
-        return (
-            "No scores corrected for the judge's errors: by metrics/judge.json it errs by chance."
-        )
+        return f"No scores corrected for the judge's errors: by {MEASURED} it errs by chance."
     return (
         f"Corrected: as if the judge erred here as against {measured['n']} published verdicts on "
         f"students (sensitivity {_score(measured['sensitivity'])}, specificity "
