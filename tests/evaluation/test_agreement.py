@@ -2,24 +2,13 @@
 
 import json
 import random
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tft.judge.agreement import wilson
 
-from experiments.judge_agreement.judged import (
-    JUDGED_FILE,
-    VERDICT,
-    JudgedRow,
-    calibrate,
-    parse_judged,
-)
-from tft.core.conversation import ToolCall, Turn, Verdict
 from tft.core.errors import InputError
-from tft.core.task import RESPOND
-from tft.evaluation.agreement import Agreement, agreement, corrected
+from tft.evaluation.agreement import Agreement, agreement, corrected, wilson
 
 counts = st.integers(0, 500)
 shares = st.floats(0, 1)
@@ -69,7 +58,7 @@ def test_nothing_to_compare_is_an_error():
         agreement([], [])
 
 
-def test_wilson_s_interval_of_a_share_worked_by_hand():
+def test_the_wilson_interval_of_a_share_worked_by_hand():
     # z^2 = 3.841459: of 0 of 10 the upper end is z^2 / (10 + z^2), of 5 of 10 the middle is 0.5 and
     # half the width sqrt(z^2 / (10 + z^2)) / 2.
     assert wilson(0, 10) == [0.0, 0.277533]
@@ -106,63 +95,3 @@ def test_a_corrected_rate_is_a_rate_or_unknown(rate, sensitivity, specificity):
 def test_an_unknown_number_corrects_nothing():
     assert corrected(None, 0.9, 0.9) is corrected(0.5, None, 0.9) is corrected(0.5, 0.9, None)
     assert corrected(0.5, 0.9, 0.1) is None
-
-
-# --- published verdicts -----------------------------------------------------------------------
-def judged(name: str, predicted: str, good: float) -> JudgedRow:
-    turn = Turn("f", 0, (), ToolCall(name, {}), ToolCall(predicted, {}), "")
-    return JudgedRow(turn, "", {VERDICT: good})
-
-
-def test_calibration_tells_kinds_apart_and_leaves_out_what_has_no_verdict():
-    rows = [
-        judged(RESPOND, RESPOND, 1.0),
-        judged(RESPOND, RESPOND, 0.0),
-        judged(RESPOND, "Book", 0.0),
-        judged("Book", "Book", 1.0),
-    ]
-    verdicts = [Verdict(good, "") for good in (True, True, None, True)]
-    result = calibrate(rows, verdicts)
-    assert result == {
-        "all": (2, 0, 1, 0),
-        "messages": (1, 0, 1, 0),
-        "service_calls": (1, 0, 0, 0),
-        "name_alone": (2, 0, 1, 1),
-    }
-    assert calibrate(rows[:1], verdicts[:1]).keys() == {"all", "messages", "name_alone"}
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"answer": "no call"}, "answer"),
-        ({"question": "[1]"}, "message 0"),
-        ({"question": None}, "must be str"),
-        ({"prediction": None}, "NoneType"),
-        ({VERDICT: 0.5}, "expected 0.0 or 1.0, got 0.5"),
-        ({VERDICT: "good"}, VERDICT),
-    ],
-)
-def test_a_malformed_line_names_file_and_line(change, told):
-    call = '{"name": "respond_to_user", "parameters": {"message": "Hi"}}'
-    row = {"question": "[]", "answer": call, "prediction": "nonsense", VERDICT: 1.0}
-    lines = "\n".join(json.dumps(one) for one in (row, row | change))
-    with pytest.raises(InputError, match=rf"judged/x\.jsonl:2: .*{told}"):
-        parse_judged("judged/x.jsonl", lines.encode())
-    (first,) = parse_judged("judged/x.jsonl", json.dumps(row).encode())
-    assert (first.good, first.tool, first.turn.conversation) == (True, RESPOND, "x")
-
-
-@pytest.mark.parametrize(
-    ("name", "is_one"),
-    [
-        ("judged/any.jsonl", True),
-        ("scenario-1/tft/model-predictions.jsonl", True),
-        ("base-model-predictions-download.jsonl", True),
-        ("test.jsonl", False),
-        ("scenario-1/traces.jsonl.gz", False),
-        ("judged/notes.txt", False),
-    ],
-)
-def test_files_of_verdicts_are_known_by_their_names(name, is_one):
-    assert bool(JUDGED_FILE.fullmatch(Path(name).as_posix())) == is_one

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from tft.config import load_params
 from tft.core.conversation import Conversation, Message, ToolCall, assistant, text_of, user
-from tft.core.tables import write_conversations
+from tft.core.tables import DECISIONS, RELEVANCE, write_conversations, write_rows
 from tft.core.task import RESPOND
 from tft.corpus.sgd import split_sgd
 from tft.evaluation.contamination import closest, overlap, utterances, without_calls
@@ -89,21 +89,25 @@ def test_no_pair_is_closer_than_the_one_found(training, tests):
 def project(tmp_path, monkeypatch):
     """One scenario's traces and a test set without overlap."""
     content = YAML(typ="safe").load(ROOT / "params.yaml")
-    content["run"] = ["baseline"]
+    content |= {"run": ["baseline"], "pipelines": ["tft"], "report": {"pipeline": "tft"}}
     YAML().dump(content, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
-    write_conversations(Path("data/split/test.parquet"), [TEST])
+    write_conversations(Path("data/test/conversations.parquet"), [TEST])
+    for path in ("data/split/train.parquet", "data/direct/baseline/train.parquet"):
+        write_conversations(Path(path), [replace(TRACE, source="Restaurants_1")])
+    write_rows(Path("data/filtered/baseline/scores.parquet"), RELEVANCE, [])
+    write_rows(Path("data/relabeled/baseline/decisions.parquet"), DECISIONS, [])
     return tmp_path
 
 
 def train_on(*conversations: Conversation):
     write_conversations(Path("data/tft/baseline/train.parquet"), conversations)
-    return run_stage("contamination", "tft")
+    return run_stage("audit", "baseline")
 
 
-def test_clean_traces_leave_their_overlap_in_the_metrics(project):
+def test_the_audit_of_clean_traces_holds_their_overlap_with_the_tests(project):
     assert train_on(TRACE).exit_code == 0
-    summary = json.loads(Path("metrics/contamination/tft.json").read_text())["baseline"]
+    summary = json.loads(Path("data/audit/baseline.json").read_text())["contamination"]["tft"]
     assert summary["conversations"] == 1
     assert summary["closest"]["training"] == "trace"
     assert summary["closest"]["similarity"] < 0.6
@@ -132,12 +136,12 @@ def test_a_near_copy_of_a_test_conversation_ends_the_run(project, copy, key):
     assert done.exit_code == 1
     assert f"data/tft/baseline/train.parquet: conversation {copy.id!r} is " in done.output
     assert "like the test conversation 'test'" in done.output
-    assert done.output.rstrip().endswith(f"raise contamination.{key}")
-    assert not Path("metrics").exists()
+    assert done.output.rstrip().endswith(f"raise audit.{key}")
+    assert not Path("data/audit").exists()
 
 
 def test_sgds_own_conversations_are_no_near_copies_of_the_tests(sgd, sgd_params):
-    limits = load_params(ROOT / "params.yaml").contamination
+    limits = load_params(ROOT / "params.yaml").audit
     train, tests = split_sgd(sgd[0], sgd_params)
     train = [one for one in train if one.source == sgd_params.service]
     for text, limit, highest in (

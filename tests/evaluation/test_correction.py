@@ -15,7 +15,7 @@ from tft.evaluation.agreement import Agreement, corrected
 from tft.evaluation.correction import Measured, corrected_estimate, read_measured
 from tft.evaluation.statistics import Estimate, mean_interval
 
-SHIPPED = ROOT / "metrics/judge.json"
+SHIPPED = ROOT / "experiments/judge_agreement/judge.json"
 
 
 def estimate(mean: float, error: float, conversations: int = 34) -> Estimate:
@@ -115,7 +115,7 @@ def test_what_is_no_measurement_is_named_with_its_fix(tmp_path: Path, content: s
     path = tmp_path / "judge.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(InputError, match=r"judge\.json: not what `make calibrate` writes"):
+    with pytest.raises(InputError, match=r"judge\.json: not what `make judge-agreement` writes"):
         read_measured(path)
 
 

@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 import torch
-from fixtures.repository import ROOT, run_stage
+from fixtures.repository import ROOT, run_experiment
 from fixtures.sgd_archive import files_of, params_of, service, write_archive
 from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from experiments.robustness.config import RobustnessConfig
 from experiments.robustness.sensitivity import robustness, sensitivity
 from tft.config import load_params
+from tft.core.config import read_config
 from tft.core.conversation import Conversation, ToolCall, assistant, user
 from tft.core.errors import InputError
 from tft.core.tables import (
@@ -287,26 +289,32 @@ def project(tests: list[Conversation], sgd: tuple[list[Conversation], Task], tmp
 
     root = tmp_path_factory.mktemp("robustness")
     content = YAML(typ="safe").load(ROOT / "params.yaml")
-    content |= {"run": ["low_data"], "pipelines": ["direct"], "seeds": [1, 2], "corpus": "sgd"}
+    content |= {
+        "run": ["low_data"],
+        "pipelines": ["direct"],
+        "training_seeds": [1, 2],
+        "corpus": "sgd",
+    }
     content["predict"] = {"backend": "transformers", "max_new_tokens": 8}
     content["students"]["tiny"]["lora"]["r"] = 8
-    content["robustness"]["variants"] = ["v1", "v3"]
     content["sgd"]["archive"] = str(sgd_archive)
     YAML().dump(content, root / "params.yaml")
+    (root / "experiments/robustness").mkdir(parents=True)
+    YAML().dump({"variants": ["v1", "v3"]}, root / "experiments/robustness/params.yaml")
     (root / "models").mkdir()
     (root / "models/base").symlink_to(BASE)
     tiny = load_params(ROOT / "params.yaml").students["tiny"].seeded(1)
     torch.manual_seed(0)
-    lora = LoraConfig(r=8, alpha=8, dropout=0.0)
+    lora = LoraConfig(r=8, lora_alpha=8, lora_dropout=0.0)
     model = adapted(tiny.model_copy(update={"base": str(BASE), "lora": lora}))
     model.save_pretrained(root / "models/adapters/low_data-direct-1")
     short = replace(tests[0], messages=tests[0].messages[:8])
-    write_conversations(root / "data/split/test.parquet", [short])
+    write_conversations(root / "data/test/conversations.parquet", [short])
     write_task(root / "data/split/task.json", sgd[1])
-    write_json(root / "metrics/cells/base.json", ORIGINAL)
+    write_json(root / "data/scores/cells/base.json", ORIGINAL)
     students = {f"low_data-direct-{seed}": ORIGINAL | {"judge": 0.75 / seed} for seed in (1, 2)}
     mean = ORIGINAL | {"judge": 0.5625, "students": students}
-    write_json(root / "metrics/cells/low_data-direct.json", mean)
+    write_json(root / "data/scores/cells/low_data-direct.json", mean)
     return root
 
 
@@ -316,19 +324,19 @@ def test_students_are_asked_under_the_new_names_and_scored_under_the_old(
     monkeypatch.setenv("TFT_CACHE", str(project / "cache"))
     monkeypatch.delenv("TFT_SGD_ARCHIVE", raising=False)
     with chdir(project):
-        done = run_stage("robustness")
+        done = run_experiment("robustness")
         assert done.exit_code == 0, (done.output, done.exception)
-        found = json.loads(Path("metrics/robustness.json").read_text())
+        found = json.loads(Path("experiments/robustness/scores/robustness.json").read_text())
         assert found["judged_by"].startswith("rules judge")
         assert found["seed"] == 1
         # A cell's own score is the mean over its seeds; this one was the first seed's.
         originals = {cell: one["original"]["judge"] for cell, one in found["cells"].items()}
         assert originals == {"base": 1.0, "low_data-direct": 0.75}
         assert found["cells"].keys() == {"base", "low_data-direct"}
-        (test,) = read_conversations(Path("data/split/test.parquet"))
+        (test,) = read_conversations(Path("data/test/conversations.parquet"))
         turns = [(test.id, index) for index, _ in test.turns()]
         for variant, cell in product(("v1", "v3"), found["cells"]):
-            folder = Path("data/robustness") / variant
+            folder = Path("experiments/robustness/scores") / variant
             (shown,) = read_conversations(folder / "test.parquet")
             task = read_task(folder / "task.json")
             assert all(task.tool(call.name) for _, call in shown.turns())
@@ -342,16 +350,39 @@ def test_students_are_asked_under_the_new_names_and_scored_under_the_old(
         # An untrained adapter answers as the base does.
         assert found["cells"]["base"]["variants"] == found["cells"]["low_data-direct"]["variants"]
 
-        before = Path("metrics/robustness.json").read_bytes()
-        again = run_stage("robustness")
+        before = Path("experiments/robustness/scores/robustness.json").read_bytes()
+        again = run_experiment("robustness")
         assert "2 of 2 students: answers from the cache" in again.output
-        assert Path("metrics/robustness.json").read_bytes() == before
+        assert Path("experiments/robustness/scores/robustness.json").read_bytes() == before
 
 
-def test_without_variants_no_student_is_asked(tmp_path: Path) -> None:
-    content = YAML(typ="safe").load(ROOT / "params.yaml")
-    YAML().dump(content, tmp_path / "params.yaml")
+def test_a_run_on_another_corpus_than_sgd_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    (tmp_path / "experiments/robustness").mkdir(parents=True)
+    (tmp_path / "experiments/robustness/params.yaml").write_text("variants: [v1]\n")
     with chdir(tmp_path):
-        assert run_stage("robustness").exit_code == 0
-        assert json.loads(Path("metrics/robustness.json").read_text()) == {}
-        assert not any(Path("data/robustness").iterdir())
+        done = run_experiment("robustness")
+    assert done.exit_code == 1
+    assert "corpus: builtin; SGD-X rewords only SGD's tools" in done.output
+    assert not (tmp_path / "experiments/robustness/scores").exists()
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        (["v6"], "variants.0: "),
+        (["v1", "v1"], "a variant stands here twice"),
+        ([], "variants: .*at least 1"),
+    ],
+)
+def test_an_error_about_variants_names_the_key(
+    tmp_path: Path, variants: list[str], message: str
+) -> None:
+    YAML().dump({"variants": variants}, tmp_path / "params.yaml")
+    with pytest.raises(InputError, match=message):
+        read_config(tmp_path / "params.yaml", RobustnessConfig)
+
+
+def test_the_shipped_variants_are_valid() -> None:
+    params = ROOT / "experiments/robustness/params.yaml"
+    assert read_config(params, RobustnessConfig).variants == VARIANTS

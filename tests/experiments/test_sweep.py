@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.repository import ROOT, run_stage
+from fixtures.repository import ROOT, run_experiment
 from ruamel.yaml import YAML
 
+from experiments.sweep.config import SweepConfig
 from experiments.sweep.doses import collect, experiments, made, queue, queued
 from tft.config import load_params
+from tft.core.config import read_config
 from tft.core.errors import InputError
 from tft.report.charts import sweep_rows
 from tft.report.table import sweep_of
@@ -28,12 +30,12 @@ params = YAML(typ="safe").load(open("params.yaml"))
 (scenario,) = params["run"]
 rate = params["scenarios"][scenario]["corruption_rate"]
 assert rate < 1, "no student learns from this"
-pathlib.Path("metrics/cells").mkdir(parents=True)
+pathlib.Path("data/scores/cells").mkdir(parents=True)
 for pipeline, loss in (("direct", 0.5), ("tft", 0.25)):
     judge = 1 - loss * rate
     metrics = {"judged_by": "a judge", "n": 7, "judge": judge, "service_call_exact": judge / 2,
                "intervals": {"judge": [judge - 0.1, 1.0]}}
-    pathlib.Path(f"metrics/cells/{scenario}-{pipeline}.json").write_text(json.dumps(metrics))
+    pathlib.Path(f"data/scores/cells/{scenario}-{pipeline}.json").write_text(json.dumps(metrics))
 """
 STAGES = """
 stages:
@@ -41,9 +43,7 @@ stages:
     cmd: python score.py
     deps: [score.py]
     params: [run, scenarios]
-    outs:
-      - metrics/cells:
-          cache: false
+    outs: [data/scores]
 """
 
 
@@ -60,7 +60,9 @@ def run(root: Path, *command: str, check: bool = True) -> None:
 def project(tmp_path: Path) -> Path:
     """A repository with this one's params and a single quick stage, committed."""
     content = YAML(typ="safe").load(ROOT / "params.yaml")
-    YAML().dump(content | {"sweep": SWEPT}, tmp_path / "params.yaml")
+    YAML().dump(content, tmp_path / "params.yaml")
+    (tmp_path / "experiments/sweep").mkdir(parents=True)
+    YAML().dump({"scenarios": SWEPT}, tmp_path / "experiments/sweep/params.yaml")
     (tmp_path / "score.py").write_text(SCORE)
     (tmp_path / "dvc.yaml").write_text(STAGES)
     run(tmp_path, "git", "init", "--quiet")
@@ -72,7 +74,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_doses_are_queued_run_gathered_and_drawn(project: Path) -> None:
+def test_a_sweep_queues_runs_gathers_and_draws_its_experiments(project: Path) -> None:
     names = {"sweep-noisy_labels-0.0", "sweep-noisy_labels-0.5"}
     queue(project, SWEPT)
     assert queued(project) == names
@@ -82,10 +84,10 @@ def test_doses_are_queued_run_gathered_and_drawn(project: Path) -> None:
     assert made(project).keys() == names
 
     with chdir(project):
-        done = run_stage("sweep")
+        done = run_experiment("sweep")
         assert done.exit_code == 0, done.output
         assert "noisy_labels 0.5 direct: judge 0.750" in done.output
-        found = json.loads(Path("metrics/sweep.json").read_text())["noisy_labels"]
+        found = json.loads(Path("experiments/sweep/sweep.json").read_text())["noisy_labels"]
     assert (found["dose"], found["judged_by"]) == (RATE, "a judge")
     assert (found["corpus"], found["student"]) == ("builtin", "tiny")
     assert sweep_of({"noisy_labels": found}, "builtin", "tiny")
@@ -101,13 +103,13 @@ def test_doses_are_queued_run_gathered_and_drawn(project: Path) -> None:
 
     # The workspace is as it was, and a second sweep takes the place of the first.
     assert load_params(project / "params.yaml").defined["noisy_labels"].corruption_rate == 0.5
-    assert not (project / "metrics/cells").exists()
+    assert not (project / "data/scores").exists()
     queue(project, SWEPT)
     assert queued(project) == names
     assert made(project) == {}
 
 
-def test_a_dose_that_failed_is_named(project: Path) -> None:
+def test_an_error_names_the_experiment_that_failed(project: Path) -> None:
     doses = {"noisy_labels": {RATE: [0.5, 1.0]}}
     queue(project, doses)
     run(project, "dvc", "exp", "run", "--run-all", check=False)
@@ -115,18 +117,18 @@ def test_a_dose_that_failed_is_named(project: Path) -> None:
         collect(project, doses, ["direct", "tft"])
     found = collect(project, {"noisy_labels": {RATE: [0.5]}}, ["tft"])
     assert [one["judge"] for one in found["noisy_labels"]["rows"]] == [0.875]
-    with pytest.raises(InputError, match=r"metrics/cells/noisy_labels-filtered\.json"):
+    with pytest.raises(InputError, match=r"data/scores/cells/noisy_labels-filtered\.json"):
         collect(project, {"noisy_labels": {RATE: [0.5]}}, ["filtered"])
 
 
-def test_a_param_that_is_not_there_queues_nothing(project: Path) -> None:
+def test_an_unknown_param_queues_nothing(project: Path) -> None:
     for key in ("scenarios.noisy_labels.corruption", "scenarios.noise.corruption_rate", "seed.a"):
-        with pytest.raises(InputError, match=f"sweep.noisy_labels: there is no param '{key}'"):
+        with pytest.raises(InputError, match=f"noisy_labels: params.yaml has no '{key}'"):
             queue(project, {"noisy_labels": {key: [0.0, 0.5]}})
     assert queued(project) == set()
 
 
-def test_params_that_go_together_change_together() -> None:
+def test_params_of_one_scenario_change_together() -> None:
     swept = {
         "low_data": {
             "scenarios.low_data.traces": [5, 80],
@@ -143,8 +145,10 @@ def test_params_that_go_together_change_together() -> None:
     }  # fmt: skip
 
 
-def test_the_shipped_sweep_has_the_benchmarks_own_doses(shipped: dict[str, Any]) -> None:
-    for scenario, settings in shipped["sweep"].items():
+def test_the_shipped_sweep_contains_the_benchmark_s_own_doses(shipped: dict[str, Any]) -> None:
+    swept = read_config(ROOT / "experiments/sweep/params.yaml", SweepConfig).scenarios
+    for scenario, settings in swept.items():
+        assert scenario in shipped["scenarios"]
         own = []
         for key in settings:
             place = shipped
@@ -152,3 +156,25 @@ def test_the_shipped_sweep_has_the_benchmarks_own_doses(shipped: dict[str, Any])
                 place = place[part]
             own.append(place)
         assert tuple(own) in set(zip(*settings.values(), strict=True)), scenario
+
+
+@pytest.mark.parametrize(
+    ("scenario", "settings", "message"),
+    [
+        ("low_data", {"x": [1, 2], "y": [1]}, "scenarios.low_data.y: "),
+        ("low_data", {"x": [1, 2], "y": [1, 2, 3]}, "low_data: .*not of one length"),
+        ("low_data", {}, "scenarios.low_data: "),
+    ],
+)
+def test_an_error_about_a_sweep_names_its_key(
+    tmp_path: Path, scenario: str, settings: Any, message: str
+) -> None:
+    YAML().dump({"scenarios": {scenario: settings}}, tmp_path / "params.yaml")
+    with pytest.raises(InputError, match=message):
+        read_config(tmp_path / "params.yaml", SweepConfig)
+
+
+def test_an_unknown_scenario_queues_nothing(project: Path) -> None:
+    with pytest.raises(InputError, match="'noise' is none of params.yaml's scenarios: baseline"):
+        queue(project, {"noise": {"data_seed": [1, 2]}})
+    assert queued(project) == set()

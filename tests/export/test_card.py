@@ -9,11 +9,8 @@ from pathlib import Path
 import jinja2
 import pytest
 from fixtures.card import MEASURED, TASK, card, metrics
-from fixtures.repository import ROOT
-from huggingface_hub import ModelCard
 
 from tft.cli.serve import server_command
-from tft.config import load_params
 from tft.core.conversation import Tool
 from tft.export.plain_text import PARSER
 
@@ -133,15 +130,3 @@ def test_a_tool_s_description_does_not_break_the_table(tmp_path: Path) -> None:
     tool = Tool("pour", "Pour tea |\nor water", {"properties": {"cups": {}, "heat": {}}})
     made = card(tmp_path, metrics("m", MEASURED), task=replace(TASK, tools=(tool,)))
     assert r"| pour | Pour tea \| or water | cups, heat |" in made.text.splitlines()
-
-
-def test_the_base_s_card_counts_what_it_was_trained_on(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text((ROOT / "models/base/config.json").read_text())
-    params = load_params(ROOT / "params.yaml")
-    write_base_card(tmp_path, params, {"Buses_1": 1000, "Music_1": 234}, 0.5309)
-    made = ModelCard((tmp_path / "README.md").read_text(encoding="utf-8"))
-    assert made.data.license == "cc-by-sa-4.0"
-    told = " ".join(made.text.split())
-    assert "1,234 single-domain dialogues from 2 services" in told
-    assert "0.531 nats per token" in told
-    assert "Services: Buses_1, Music_1." in told

@@ -3,14 +3,14 @@
 import itertools
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fixtures.llm_server import Handler, Server, answer
-from fixtures.repository import ROOT, run_stage
+from fixtures.repository import ROOT, run_experiment, run_stage
+from fixtures.run import write_experiments
 from fixtures.strategies import calls as any_call
 from fixtures.strategies import texts
 from hypothesis import given
@@ -315,7 +315,7 @@ def project(tmp_path, monkeypatch) -> Callable[..., Server]:
 
 
 def test_turns_without_a_verdict_are_counted_and_not_scored(project):
-    write_conversations(Path("data/split/test.parquet"), [KITES])
+    write_conversations(Path("data/test/conversations.parquet"), [KITES])
     write_task(Path("data/split/task.json"), TASK)
     predicted = {1: ORDER, 3: ToolCall(RESPOND, {"message": "unclear"}),
                  5: ToolCall(RESPOND, {"message": "Shall it be a box?"})}  # fmt: skip
@@ -325,30 +325,36 @@ def test_turns_without_a_verdict_are_counted_and_not_scored(project):
         for index, call in predicted.items()
     ]  # fmt: skip
     for cell in ("base", "baseline-direct-123"):
-        write_rows(Path(f"data/predictions/{cell}.parquet"), PREDICTIONS, rows)
+        write_rows(Path(f"data/predictions/students/{cell}.parquet"), PREDICTIONS, rows)
     with Server() as server:
         project(server, "kind", "stern", "vague")
         done = run_stage("judge")
         assert done.exit_code == 0, done.output
-    shutil.copy(ROOT / "metrics/judge.json", "metrics/judge.json")  # of another judge
+    write_experiments()  # of another judge
     assert run_stage("score").exit_code == 0
 
     verdicts = read_rows(Path("data/verdicts/base.parquet"), VERDICTS)
     assert [row["good"] for row in verdicts] == [True, None, True]
     assert {row["judge"] for row in verdicts} == {"LLM judge v1 (kind, stern, vague)"}
     assert "no verdict, not JSON (It depends.)" in verdicts[1]["reason"]
-    summary = json.loads(Path("metrics/verdicts.json").read_text())
+    summary = json.loads(Path("data/verdicts/summary.json").read_text())
     counted = {"turns": 3, "no_verdict": 1, "bad": {}}
     assert summary["cells"] == {"base": counted, "baseline-direct-123": counted}
     assert summary["judges"]["kind, vague"] == {"n": 2, "agreement": 1.0, "ac1": 1.0}
     assert summary["llm"]["judge"]["vague"]["refusals"] == {"not JSON": 2}
-    assert [row["turn"] for row in read_rows(Path("data/scores/base.parquet"), SCORES)] == [1, 5]
-    cell = json.loads(Path("metrics/cells/base.json").read_text())
+    assert [row["turn"] for row in read_rows(Path("data/scores/turns/base.parquet"), SCORES)] == [
+        1,
+        5,
+    ]
+    cell = json.loads(Path("data/scores/cells/base.json").read_text())
     assert (cell["n"], cell["no_verdict"], cell["judge"]) == (2, 1, 1.0)
     assert (cell["judge_corrected"], cell["judge_measured"]["judged_by"]) == (
         None,
         "rules judge v2",
     )
+
+
+MEASURED = Path("experiments/judge_agreement/measured/judge.json")
 
 
 def published(folder: Path, *rows: tuple[str, float]) -> None:
@@ -368,33 +374,33 @@ def published(folder: Path, *rows: tuple[str, float]) -> None:
     (folder / "judged/some.jsonl").write_text("\n".join(map(json.dumps, lines)))
 
 
-def test_calibration_measures_the_judge_that_params_name(project, tmp_path):
+def test_the_experiment_measures_the_agreement_of_the_judge_that_params_name(project, tmp_path):
     published(tmp_path / "published", ("In what shop?", 1.0), ("Get lost.", 0.0), ("unclear", 1.0))
     with Server() as server:
         project(server, "kind", "vague")
-        done = run_stage("calibrate", "--show")
+        done = run_experiment("judge_agreement")
         assert done.exit_code == 0, done.output
     assert "Get lost." in done.output and "In what shop?" not in done.output
-    found = json.loads(Path("metrics/judge.json").read_text())
+    found = json.loads(MEASURED.read_text())
     assert found["judged_by"] == "LLM judge v1 (kind, vague)"
     assert (found["n"], found["no_verdict"]) == (2, 1)
     assert (found["agreement"], found["sensitivity"], found["specificity"]) == (0.5, 1.0, 0.0)
     assert found["messages"]["n"] == 2 and "service_calls" not in found
     assert found["name_alone"]["n"] == 3
     assert found["judges"] == {"kind, vague": {"n": 2, "agreement": 1.0, "ac1": 1.0}}
-    assert found["llm"]["calibrate"]["kind"]["requests"] == 3
+    assert found["llm"]["judge_agreement"]["kind"]["requests"] == 3
 
 
-def test_a_place_without_judged_predictions_is_named(project, tmp_path):
+def test_the_experiment_names_the_folder_that_lacks_judged_predictions(project, tmp_path):
     with Server() as server:
         project(server, "kind")
         (tmp_path / "published").mkdir()
-        done = run_stage("calibrate")
+        done = run_experiment("judge_agreement")
         assert done.exit_code == 1
         assert "expected job_description.json and judged predictions" in done.output
         published(tmp_path / "published", ("Hm.", 1.0))
         (tmp_path / "published/judged/worse.jsonl").write_text("{}")
-        done = run_stage("calibrate")
+        done = run_experiment("judge_agreement")
         assert done.exit_code == 1
         assert "judged/worse.jsonl:1: not a judged prediction" in done.output
-    assert not Path("metrics/judge.json").exists()
+    assert not MEASURED.exists()

@@ -11,6 +11,13 @@ from typing import Any
 
 import pytest
 from fixtures.repository import ROOT, needed, run_stage
+from fixtures.run import (
+    CURATION,
+    run_stages,
+    write_curation,
+    write_experiments,
+    write_policies,
+)
 from fixtures.strategies import conversations
 from fixtures.tea import SCENARIOS, TASK
 from hypothesis import given
@@ -21,7 +28,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tft.core.conversation import Conversation, assistant, user
-from tft.core.tables import PREDICTIONS, write_conversations, write_json, write_rows, write_text
+from tft.core.tables import PREDICTIONS, write_conversations, write_json, write_rows
 from tft.core.task import RESPOND, write_task
 from tft.report.charts import delta_rows
 from tft.report.turns import changes, lineage, nearest, said
@@ -54,20 +61,11 @@ MADE = Conversation(
     (user("A pot of Assam, please"), assistant("OrderTea", {"kind": "Assam"})),
     {"exemplars": ["logged", "other"]},
 )  # fmt: skip
-CURATION = {
-    "filter": {"traces": 9, "kept": 8, "rejected": 1},
-    "relabel": {"traces": 8, "rejected": 1, "turns": 20, "decisions": {"as logged": 20}},
-    "synthesize": {"seeds": 2, "generated": 5, "kept": 3, "reasons": {"valid": 3, "torn": 2}},
-    "audit": {
-        "tool_right": {"logged": 0.5, "decided": 0.75},
-        "service_call_right": {"logged": None, "decided": None},
-    },
-}
 
 CHARTS = 7  # all there are
 TIMES = {
     "split": 30, "finetune@low_data-tft-123": 90, "finetune@low_data-direct-123": 120,
-    "traces@old": 9,
+    "corrupt@old": 9,
 }  # fmt: skip
 
 
@@ -79,7 +77,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     content["teacher"]["role"] = "llm"
     YAML().dump(content | {"pipelines": ["direct", "tft"]}, root / "params.yaml")
     with chdir(root):
-        write_conversations(Path("data/split/test.parquet"), TESTS)
+        write_conversations(Path("data/test/conversations.parquet"), TESTS)
         write_task(Path("data/split/task.json"), TASK)
         write_predictions("base", [None, None, None, None])
         write_predictions("teacher", ["Assam", "Coming.", "Assam", "Coming."], "teacher")
@@ -88,32 +86,26 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             write_conversations(Path(f"data/tft/{scenario}/train.parquet"), [MADE])
             write_predictions(f"{scenario}-direct-123", ["Darjeeling", HOSTILE, None, HOSTILE])
             write_predictions(f"{scenario}-tft-123", ["Assam", HOSTILE, "Assam", HOSTILE])
-            for pipeline in ("direct", "tft"):
-                curve = "step,split,loss\n1,train,3.5\n2,train,2.5\n2,eval,2.75\n"
-                write_text(Path(f"reports/loss/{scenario}-{pipeline}-123.csv"), curve)
-            for step, metrics in CURATION.items():
-                write_json(Path(f"metrics/{step}/{scenario}.json"), metrics)
+            write_curation(scenario, ["direct", "tft"])
         used = {"requests": 3, "prompt_tokens": 1200, "completion_tokens": 45, "cost": 0.5}
         asked = {"llm": {"filter@low_data": {"glm-5": used | {"refusals": {"cut off": 1}}}}}
-        write_json(Path("metrics/filter/low_data.json"), CURATION["filter"] | asked)
-        asked = {"llm": {"references": {"glm-5": used | {"cost": None, "refusals": {}}}}}
+        write_json(Path("data/filtered/low_data/summary.json"), CURATION["filter"] | asked)
+        asked = {"llm": {"label_test": {"glm-5": used | {"cost": None, "refusals": {}}}}}
         asked["labelled_by"] = "machine: llm filter, rules relabel"
-        write_json(Path("metrics/references.json"), asked)
+        write_json(Path("data/test/summary.json"), asked)
         for name, seconds in TIMES.items():
             noted = {"seconds": seconds, "measured": f"2026-11-25T16:{seconds % 60:02}"}
             write_json(Path(f"reports/times/{name}.json"), noted)
-        write_json(Path("metrics/teacher.json"), {"role": "llm", "judge": 0.5})
-        shutil.copy(ROOT / "metrics/judge.json", "metrics/judge.json")
-        for stage in ("robustness", "sweep"):
-            write_json(Path(f"metrics/{stage}.json"), {})
-        stages = [["baselines"], *(["contamination", name] for name in ("direct", "tft"))]
-        for stage in [*stages, ["judge"], ["score"], ["page"]]:
-            done = run_stage(*stage)
-            assert done.exit_code == 0, (stage, done.output, done.exception)
+        write_json(Path("data/teacher/summary.json"), {"role": "llm", "judge": 0.5})
+        write_experiments()
+        write_policies(TESTS, [TRACE])
+        run_stages("judge", "score", "report")
     yield root
 
 
-def write_predictions(cell: str, answers: list[str | None], folder: str = "predictions") -> None:
+def write_predictions(
+    cell: str, answers: list[str | None], folder: str = "predictions/students"
+) -> None:
     """Orders and messages in turn, the last again and again; None is an answer without a call."""
     turns = [(one.id, index, call) for one in TESTS for index, call in one.turns()]
     answers = answers + answers[-1:] * (len(turns) - len(answers))
@@ -311,7 +303,7 @@ def test_curation_and_costs_are_told(page: Page) -> None:
     assert "baseline | 9 | 8 | 7 | 2 | 5 | 3 | 0.500 | 0.750" in told
     assert "as logged | 20 | valid | 3 | torn | 2" in told
     assert "filter@low_data | glm-5 | 3 | 1,200 | 45 | 1 | 0.50" in told
-    assert "references | glm-5 | 3 | 1,200 | 45 | 0" in told
+    assert "label_test | glm-5 | 3 | 1,200 | 45 | 0" in told
 
 
 def test_times_are_told_by_stage_and_only_of_what_runs_here(page: Page, project: Path) -> None:
@@ -319,16 +311,12 @@ def test_times_are_told_by_stage_and_only_of_what_runs_here(page: Page, project:
     assert (
         "finetune | 2 | 3.5 | 2.0 | 2026-11-25 16:00 to 2026-11-25 16:30 | split | 1 | 0.5" in told
     )
-    assert "traces" not in told  # of a scenario that is not run
+    assert "corrupt" not in told  # of a scenario that is not run
     bars = page.script("charts")["times"]["data"]["values"]
     assert [(bar["stage"], bar["item"], bar["minutes"]) for bar in bars] == [
         ("finetune", "low_data-direct-123", 2.0), ("finetune", "low_data-tft-123", 1.5),
         ("split", "", 0.5),
     ]  # fmt: skip
-    kept = json.loads((project / "metrics/times.json").read_text())
-    assert {name: one["seconds"] for name, one in kept.items()} == {
-        name: seconds for name, seconds in TIMES.items() if name != "traces@old"
-    }
 
 
 MEASURED = {"judge": 0.5, "service_call_exact": None, "name_accuracy": 1.0, "staged_tool_call": 1.0}
@@ -370,12 +358,12 @@ def beyond(project: Path) -> Iterator[Page]:
     """The page of a run that went beyond the benchmark."""
     with chdir(project):
         for name, metrics in BEYOND.items():
-            write_json(Path(f"metrics/{name}.json"), metrics)
-        assert run_stage("page").exit_code == 0
+            write_json(Path(f"experiments/{name}/{name}.json"), metrics)
+        assert run_stage("report").exit_code == 0
         yield Page(Path("reports/index.html").read_text(encoding="utf-8"))
         for name in BEYOND:
-            write_json(Path(f"metrics/{name}.json"), {})
-        assert run_stage("page").exit_code == 0
+            write_json(Path(f"experiments/{name}/{name}.json"), {})
+        assert run_stage("report").exit_code == 0
 
 
 def test_other_names_and_doses_are_drawn_where_there_are_any(beyond: Page, page: Page) -> None:
@@ -416,11 +404,11 @@ def test_other_names_and_doses_are_drawn_where_there_are_any(beyond: Page, page:
 def test_a_sweep_of_another_run_is_not_drawn(project: Path) -> None:
     with chdir(project):
         of_another = BEYOND["sweep"]["low_data"] | {"corpus": "sgd"}
-        write_json(Path("metrics/sweep.json"), {"low_data": of_another})
-        assert run_stage("page").exit_code == 0
+        write_json(Path("experiments/sweep/sweep.json"), {"low_data": of_another})
+        assert run_stage("report").exit_code == 0
         told = Path("reports/index.html").read_text(encoding="utf-8")
-        write_json(Path("metrics/sweep.json"), {})
-        assert run_stage("page").exit_code == 0
+        write_json(Path("experiments/sweep/sweep.json"), {})
+        assert run_stage("report").exit_code == 0
     assert "dose and response" not in told
     assert "chart-sweep" not in told
 
@@ -431,31 +419,29 @@ def test_made_again_it_is_the_same_and_what_is_missing_is_named(project: Path) -
         before = made.read_bytes()
         made.unlink()
         for missing, stage in (
-            ("metrics/breakdown/low_data-tft-123.json", "score"),
-            ("metrics/audit/low_data.json", "audit"),
+            ("data/scores/breakdown/low_data-tft-123.json", "score"),
+            ("data/audit/low_data.json", "audit"),
             ("reports/loss/low_data-tft-123.csv", "finetune"),
         ):
             hidden = Path(missing).rename("hidden")
-            done = run_stage("page")
+            done = run_stage("report")
             hidden.rename(missing)
             assert done.exit_code == 1
             assert f"{missing}: no such file; `dvc repro {stage}` makes it" in done.output
             assert not made.exists()
-        assert run_stage("page").exit_code == 0
+        assert run_stage("report").exit_code == 0
         assert made.read_bytes() == before
 
 
 def test_of_several_seeds_the_first_is_shown_and_named(project: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(project, tmp_path / "seeds"))
     content = YAML(typ="safe").load(root / "params.yaml")
-    YAML().dump(content | {"seeds": [123, 7]}, root / "params.yaml")
+    YAML().dump(content | {"training_seeds": [123, 7]}, root / "params.yaml")
     with chdir(root):
         for scenario in SCENARIOS:
             write_predictions(f"{scenario}-direct-7", ["Assam", HOSTILE, "Assam", HOSTILE])
             write_predictions(f"{scenario}-tft-7", ["Assam", HOSTILE, "Assam", HOSTILE])
-        for stage in ("judge", "score", "page"):
-            done = run_stage(stage)
-            assert done.exit_code == 0, (stage, done.output, done.exception)
+        run_stages("judge", "score", "report")
     page, before = (
         Page((one / "reports/index.html").read_text(encoding="utf-8")) for one in (root, project)
     )

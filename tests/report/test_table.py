@@ -1,14 +1,11 @@
 """From predictions to the table, by the stages' own commands, and results that stay."""
 
 import json
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from fixtures.repository import ROOT, run_stage
+from fixtures.repository import run_stage
+from fixtures.run import write_curation
 from fixtures.tea import (
     CELLS,
     SCENARIOS,
@@ -18,6 +15,7 @@ from fixtures.tea import (
 )
 from ruamel.yaml import YAML
 
+from tft.core.errors import InputError
 from tft.core.tables import (
     PREDICTIONS,
     SCORES,
@@ -28,7 +26,6 @@ from tft.core.tables import (
     write_rows,
 )
 from tft.core.task import RESPOND
-from tft.report import result
 from tft.report.table import BASELINES, deltas, judge_scores, render, render_robustness
 
 
@@ -41,17 +38,16 @@ def test_the_stages_go_from_predictions_to_the_table(tea_shop):
         (True, "rules judge v2"),
         (False, "rules judge v2"),
     ]
-    scores = read_rows(Path("data/scores/low_data-direct-123.parquet"), SCORES)
+    scores = read_rows(Path("data/scores/turns/low_data-direct-123.parquet"), SCORES)
     assert [row["staged_tool_call"] for row in scores] == [0.75, 0.25]
-    cell = json.loads(Path("metrics/cells/base.json").read_text())
+    cell = json.loads(Path("data/scores/cells/base.json").read_text())
     expected = {"judged_by": "rules judge v2", "n": 2, "judge": 0.5}
     assert expected.items() <= cell.items()
     assert (cell["parse_failures"], cell["tools"]["OrderTea"]["judge"]) == (1, 1.0)
 
     flat = dict.fromkeys(SCENARIOS, 0.5)
-    for name in ("pipelines/direct", "headline"):
-        assert json.loads(Path(f"metrics/{name}.json").read_text()) == flat
-    assert not Path("metrics/pipelines/delta.json").exists()
+    assert json.loads(Path("metrics/headline.json").read_text()) == flat
+    assert json.loads(Path("data/scores/comparison.json").read_text()) == {}
 
 
 def test_running_again_gives_the_same_bytes(tea_shop):
@@ -90,28 +86,34 @@ def test_the_table_says_what_corrected_scores_rest_on_or_why_there_are_none(tea_
     assert "against 155 published verdicts on students (sensitivity 0.982, specificity 0.881)" in (
         printed
     )
-    measured = json.loads(Path("metrics/judge.json").read_text())
+    measured = json.loads(Path("experiments/judge_agreement/judge.json").read_text())
     for change, told in (
-        ({"judged_by": "LLM judge v1 (m)"}, "metrics/judge.json measured LLM judge v1 (m); `make"),
+        (
+            {"judged_by": "LLM judge v1 (m)"},
+            "experiments/judge_agreement/judge.json measured LLM judge v1 (m); `make",
+        ),
         ({"both_bad": 0}, "it errs by chance"),
     ):
-        Path("metrics/judge.json").write_text(json.dumps(measured | change))
+        Path("experiments/judge_agreement/judge.json").write_text(json.dumps(measured | change))
         assert run_stage("score").exit_code == 0
-        cell = json.loads(Path("metrics/cells/base.json").read_text())
+        cell = json.loads(Path("data/scores/cells/base.json").read_text())
         assert (cell["judge"], cell["judge_corrected"]) == (0.5, None)
         printed = run_stage("report").output
         assert told in printed
         assert "judge, corrected" not in printed
         (head, *_, row) = [line for line in printed.splitlines() if line.startswith("|")]
         assert len(cells_in(head)) == len(cells_in(row)) == 9
-    Path("metrics/judge.json").unlink()
-    assert "metrics/judge.json: not what `make calibrate` writes" in run_stage("score").output
+    Path("experiments/judge_agreement/judge.json").unlink()
+    assert (
+        "experiments/judge_agreement/judge.json: not what `make judge-agreement` writes"
+        in run_stage("score").output
+    )
 
 
 def test_labels_of_a_machine_are_told_of_above_the_table(tea_shop):
     assert "labelled by" not in run_to_table()
     told = {"labelled_by": "machine: rules filter, llm relabel"}
-    write_json(Path("metrics/references.json"), told)
+    write_json(Path("data/test/summary.json"), told)
     head, _, _ = run_stage("report").output.partition("## Every cell")
     assert "labelled by machine: rules filter, llm relabel. Scores are against these" in head
 
@@ -120,39 +122,34 @@ def cells_in(row: str) -> list[str]:
     return [cell.strip() for cell in row.strip("|").split("|")]
 
 
-def test_a_scenario_without_metrics_gives_no_table(tea_shop):
+def test_a_scenario_without_scores_or_audit_gives_no_table(tea_shop):
     run_to_table()
-    for path in Path("metrics/pipelines").iterdir():
+    written = [Path("metrics/headline.json"), Path("reports/benchmark.md")]
+    for path in written:
         path.unlink()
     for missing, stage in (
-        ("metrics/cells/low_data-direct.json", "score"),
-        ("metrics/cells/copy_last_call.json", "score"),
-        ("metrics/contamination/direct.json", "contamination"),
+        ("data/scores/cells/low_data-direct.json", "score"),
+        ("data/scores/cells/copy_last_call.json", "score"),
+        ("data/audit/low_data.json", "audit"),
     ):
         content = Path(missing).read_text()
         Path(missing).unlink()
         done = run_stage("report")
         assert done.exit_code == 1
         assert f"{missing}: no such file; `dvc repro {stage}` makes it" in done.output
-        assert not list(Path("metrics/pipelines").iterdir())
+        assert not any(path.exists() for path in written)
         Path(missing).write_text(content)
-    overlaps = json.loads(content)
-    del overlaps["low_data"]
-    Path(missing).write_text(json.dumps(overlaps))
-    done = run_stage("report")
-    assert f"{missing}: lacks scenario 'low_data'; `dvc repro contamination`" in done.output
-    assert not list(Path("metrics/pipelines").iterdir())
 
 
 def test_missing_inputs_name_the_cell_and_the_command(tea_shop):
-    Path("data/predictions/low_data-direct-123.parquet").unlink()
+    Path("data/predictions/students/low_data-direct-123.parquet").unlink()
     run_stage("judge")
     done = run_stage("score")
     assert done.exit_code == 1
-    assert "data/predictions: no low_data-direct-123.parquet to score" in done.output
-    assert not Path("metrics/cells").exists()
+    assert "data/predictions/students: no low_data-direct-123.parquet to score" in done.output
+    assert not Path("data/scores/cells").exists()
 
-    for path in Path("data/predictions").iterdir():
+    for path in Path("data/predictions/students").iterdir():
         path.unlink()
     for stage in ("judge", "score"):
         done = run_stage(stage)
@@ -281,7 +278,7 @@ def test_scores_of_different_judges_are_not_set_side_by_side():
     cells = cells_of_both()
     cells["low_data-tft"]["judged_by"] = "rules judge v2"
     scenarios = ["baseline", "low_data"]
-    with pytest.raises(result.InputError, match="different judges"):
+    with pytest.raises(InputError, match="different judges"):
         render(cells, {}, OVERLAPS, "the corpus", scenarios, ["direct", "tft"], "teas", "tiny")
 
 
@@ -290,7 +287,7 @@ def test_scores_of_different_judges_are_not_set_side_by_side():
 def two_seeds(tea_shop):
     """TFT's students answer all well from both seeds, Direct's from one."""
     content = YAML(typ="safe").load(Path("params.yaml"))
-    content |= {"run": ["low_data"], "pipelines": ["direct", "tft"], "seeds": [1, 2]}
+    content |= {"run": ["low_data"], "pipelines": ["direct", "tft"], "training_seeds": [1, 2]}
     YAML().dump(content, Path("params.yaml"))
     write_conversations(Path("data/tft/low_data/train.parquet"), [TRACE])
     order = prediction(1, "OrderTea", kind="assam")
@@ -301,20 +298,20 @@ def two_seeds(tea_shop):
         ("tft-1", kind),
         ("tft-2", kind),
     ):
-        path = Path(f"data/predictions/low_data-{name}.parquet")
+        path = Path(f"data/predictions/students/low_data-{name}.parquet")
         write_rows(path, PREDICTIONS, [order, answer])
-    assert run_stage("contamination", "tft").exit_code == 0
+    write_curation("low_data", ["direct", "tft"], [1, 2])
 
 
 def test_a_cells_score_is_the_mean_over_seeds_and_their_spread_stands_apart(two_seeds):
     lines = run_to_table().splitlines()
-    cell = json.loads(Path("metrics/cells/low_data-direct.json").read_text())
+    cell = json.loads(Path("data/scores/cells/low_data-direct.json").read_text())
     assert (cell["judge"], cell["n"], cell["parse_failures"]) == (0.75, 2, 0.5)
     students = {name: one["judge"] for name, one in cell["students"].items()}
     assert students == {"low_data-direct-1": 0.5, "low_data-direct-2": 1.0}
     assert cell["spread"]["judge"] == 0.353553  # of 0.5 and 1: sqrt(2 * 0.25 ** 2 / 1)
     assert cell["intervals"]["judge"] is None  # of one conversation, whatever the seeds
-    comparison = json.loads(Path("metrics/comparison.json").read_text())["low_data"]
+    comparison = json.loads(Path("data/scores/comparison.json").read_text())["low_data"]
     assert (comparison["tft"], comparison["direct"], comparison["difference"]) == (1.0, 0.75, 0.25)
     assert (comparison["differences"], comparison["spread"]) == ([0.5, 0.0], 0.353553)
     assert json.loads(Path("metrics/headline.json").read_text()) == {"low_data": 0.75}
@@ -336,119 +333,11 @@ def test_a_cells_score_is_the_mean_over_seeds_and_their_spread_stands_apart(two_
 
 
 def test_every_seed_is_scored(two_seeds):
-    Path("data/predictions/low_data-tft-2.parquet").unlink()
+    Path("data/predictions/students/low_data-tft-2.parquet").unlink()
     run_stage("judge")
     done = run_stage("score")
     assert (
-        "data/predictions: no low_data-tft-2.parquet to score; `dvc repro predict`" in done.output
+        "data/predictions/students: no low_data-tft-2.parquet to score; `dvc repro predict`"
+        in done.output
     )
-    assert not Path("metrics/cells").exists()
-
-
-# --- results that stay ------------------------------------------------------------------------
-@pytest.fixture
-def finished(tea_shop):
-    """The project after a run, in git and known to DVC."""
-    run_to_table()
-    for other_stages in ("times", "robustness", "sweep"):
-        Path(f"metrics/{other_stages}.json").write_text("{}")
-    for step in result.CURATION:
-        for scenario in [*SCENARIOS, "of_another_run"]:
-            write_json(Path(f"metrics/{step}/{scenario}.json"), {"step": step})
-    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "core.hooksPath="]
-    subprocess.run(["git", "init", "--quiet"], check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
-    # One stage that is up to date, and goes out of date when params change.
-    stage = "stages:\n  report:\n    cmd: 'true'\n    params: [student]\n"
-    Path("dvc.yaml").write_text(stage)
-    subprocess.run([sys.executable, "-m", "dvc", "commit", "--force", "--quiet"], check=True)
-    subprocess.run(["git", "add", "params.yaml", "dvc.yaml"], check=True)
-    subprocess.run([*git, "commit", "--quiet", "--message", "run"], check=True)
-    return tea_shop
-
-
-def test_a_result_holds_metrics_table_params_and_where_they_came_from(finished):
-    Path("metrics/pipelines/tft.json").write_text("{}")  # left over from a run with other pipelines
-    kept = result.keep_result("sgd-tiny", finished)
-    assert kept == finished / "results" / "sgd-tiny"
-    assert {path.name for path in kept.iterdir()} == {
-        "cells", "direct.json", "comparison.json", "benchmark.md", "params.yaml",
-        "provenance.json", "robustness.json", "times.json", *result.CURATION,
-    }  # fmt: skip
-    assert {path.stem for path in (kept / "cells").iterdir()} == set(CELLS)
-    for step in result.CURATION:
-        assert {path.stem for path in (kept / step).iterdir()} == set(SCENARIOS)
-        assert json.loads((kept / step / "low_data.json").read_text()) == {"step": step}
-    stamp = json.loads((kept / "provenance.json").read_text())
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    assert stamp["commit"] == head.stdout.strip()
-    assert (stamp["dirty"], stamp["uncommitted"]) == (False, [])
-    assert stamp["packages"]["torch"]
-
-    # Kept again under the same name: replaced whole, nothing left beside.
-    (kept / "stray").touch()
-    Path("pyproject.toml").touch()
-    result.keep_result("sgd-tiny", finished)
-    assert not (kept / "stray").exists()
-    assert [path.name for path in kept.parent.iterdir()] == ["sgd-tiny"]
-    stamp = json.loads((kept / "provenance.json").read_text())
-    assert (stamp["dirty"], stamp["uncommitted"]) == (True, ["pyproject.toml"])
-
-
-def test_a_result_holds_the_sweep_of_its_corpus_and_student_alone(finished):
-    run = {"corpus": "builtin", "student": "tiny"}
-    swept = {"low_data": run, "noisy_labels": run | {"corpus": "sgd"}}
-    write_json(Path("metrics/sweep.json"), swept)
-    kept = result.keep_result("mine", finished)
-    assert json.loads((kept / "sweep.json").read_text()) == {"low_data": run}
-
-
-def test_a_result_is_refused_when_it_would_lie(finished):
-    runner = CliRunner()
-    for name in ("../up", "", ".", "Caps"):
-        done = runner.invoke(result.main, ["--", name])
-        assert (done.exit_code, "result name" in done.output) == (1, True)
-
-    params = Path("params.yaml").read_text()
-    Path("params.yaml").write_text(params.replace("student: tiny", "student: qwen3-1.7b"))
-    done = runner.invoke(result.main, ["sgd-tiny"])
-    assert (done.exit_code, "out of date: report" in done.output) == (1, True)
-
-    Path("params.yaml").write_text(params)
-    Path("metrics/pipelines/direct.json").unlink()
-    done = runner.invoke(result.main, ["sgd-tiny"])
-    assert "metrics/pipelines/direct.json: no such file; `make run` first" in done.output
-    assert not Path("results").exists()
-
-
-def test_without_git_there_is_no_result(tea_shop):
-    run_to_table()
-    with pytest.raises(result.InputError):
-        result.keep_result("sgd-tiny", tea_shop)
-    assert not Path("results").exists()
-
-
-def test_the_readme_shows_the_tables_of_the_results_that_it_names():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    names = re.findall("<!-- table: results/(.+)/benchmark.md -->", readme)
-    assert names
-    for name in names:
-        table = (ROOT / "results" / name / "benchmark.md").read_text(encoding="utf-8")
-        shown = result.with_table(readme, name, table)
-        assert shown == readme, f"`make result NAME={name}` mends it"
-
-
-def test_a_kept_result_sets_the_readmes_table_anew(finished):
-    readme = "# Teas\n<!-- table: results/sgd-tiny/benchmark.md -->\nold\n<!-- /table -->\nEnd.\n"
-    Path("README.md").write_text(readme)
-    for name in ("other", "sgd-tiny"):
-        assert Path("README.md").read_text() == readme
-        done = CliRunner().invoke(result.main, [name])
-        assert (done.exit_code, done.output) == (0, f"kept as results/{name}; commit it with git\n")
-    table = Path("results/sgd-tiny/benchmark.md").read_text()
-    shown = table.split("\n", 1)[1].split("## Every cell")[0].strip()
-    assert shown and "| scenario" not in shown
-    assert Path("README.md").read_text() == readme.replace("old", shown)
-
-    with pytest.raises(result.InputError, match="no line <!-- /table --> ends it"):
-        result.with_table(readme.replace("/table", "table"), "sgd-tiny", table)
+    assert not Path("data/scores/cells").exists()

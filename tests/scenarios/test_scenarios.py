@@ -10,18 +10,25 @@ from fixtures.strategies import pools
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
-from tft.roles import make_traces, split_corpus
 
-from tft.config import load_params
+from tft.config import Params, load_params
 from tft.core.conversation import Conversation, Message, ToolCall, assistant, user
 from tft.core.errors import InputError
 from tft.core.task import RESPOND, Task
+from tft.corpus.choose import split_corpus
 from tft.corpus.config import SgdConfig
+from tft.corpus.published import published_traces
 from tft.corpus.sgd import split_sgd
 from tft.scenarios import baseline, low_data, noisy_labels, schema_drift, trace_mixing
+from tft.scenarios.choose import corrupt
 from tft.scenarios.config import Baseline, LowData, NoisyLabels, Scenario, SchemaDrift, TraceMixing
 
 Corpus = tuple[list[Conversation], Task]
+
+
+def corrupted(name: str, pool: Sequence[Conversation], params: Params) -> list[Conversation]:
+    """A scenario's traces, as the stage `corrupt` makes them."""
+    return corrupt(name, params.scenario(name), pool, params.data_seed)
 
 
 def restore(trace: Conversation) -> Conversation:
@@ -55,7 +62,7 @@ def users(trace: Conversation) -> list[Message | None]:
 def test_baseline_is_the_source_as_it_is(
     ours: list[Conversation], other: list[Conversation]
 ) -> None:
-    params = Baseline(kind="baseline", published="", source="ours")
+    params = Baseline(kind="baseline", source="ours")
     traces = baseline.build(other + ours, params, seed=1)
     assert [restore(trace) for trace in traces] == ours
 
@@ -65,7 +72,7 @@ def test_low_data_is_a_subset_that_grows(
     ours: list[Conversation], other: list[Conversation], data: st.DataObject, seed: int
 ) -> None:
     def draw(count: int) -> list[str]:
-        params = LowData(kind="low_data", published="", source="ours", traces=count)
+        params = LowData(kind="low_data", source="ours", traces=count)
         traces = low_data.build(ours + other, params, seed)
         assert all(restore(trace) in ours for trace in traces)
         return [trace.id for trace in traces]
@@ -88,7 +95,6 @@ def noisy_params(draw: st.DrawFn) -> NoisyLabels:
     call = draw(shares)
     return NoisyLabels(
         kind="noisy_labels",
-        published="",
         source="ours",
         message_source="other",
         clean_fraction=draw(shares),
@@ -177,7 +183,7 @@ def test_noise_without_a_donor_is_an_error() -> None:
     trace = Conversation("1", "ours", (user("hi"), assistant("Find", {})))
     other = Conversation("2", "other", (assistant(RESPOND, {"message": "x"}),))
     params = NoisyLabels(
-        kind="noisy_labels", published="", source="ours", message_source="other",
+        kind="noisy_labels", source="ours", message_source="other",
         clean_fraction=0, corruption_rate=1, service_call={"swap_params": 1},
         respond={"foreign_message": 1},
     )  # fmt: skip
@@ -189,7 +195,6 @@ def test_noise_without_a_donor_is_an_error() -> None:
 
 DRIFT = SchemaDrift(
     kind="schema_drift",
-    published="",
     source="ours",
     traces=1,
     clean_fraction=0.25,
@@ -242,7 +247,7 @@ def test_mixing_permutes_and_renames_the_other_service(
     ours: list[Conversation], other: list[Conversation], seed: int
 ) -> None:
     params = TraceMixing(
-        kind="trace_mixing", published="", source="ours", traces=1, other_source="other",
+        kind="trace_mixing", source="ours", traces=1, other_source="other",
         other_traces=len(other), other_tools={"Find": "Look"},
     )  # fmt: skip
     traces = by_id(trace_mixing.build(ours + other, params, seed))
@@ -278,9 +283,9 @@ def test_asking_for_more_traces_than_there_are_names_the_key() -> None:
     }
     for name, message in expected.items():
         with pytest.raises(InputError, match=message):
-            make_traces(name, pool, params)
+            corrupted(name, pool, params)
     with pytest.raises(InputError, match=r"noisy_labels\.message_source: no traces of 'Hotels_1'"):
-        make_traces("noisy_labels", pool[:2], params)
+        corrupted("noisy_labels", pool[:2], params)
 
 
 def test_limits_cut_each_source_and_the_test_set(sgd: Corpus) -> None:
@@ -304,14 +309,16 @@ def pool(sgd: Corpus, sgd_params: SgdConfig) -> list[Conversation]:
 def ours(pool: list[Conversation]) -> dict[str, list[Conversation]]:
     """The five scenarios made from Schema-Guided Dialogue with the shipped params."""
     params = load_params(ROOT / "params.yaml")
-    return {name: make_traces(name, pool, params) for name in params.scenarios}
+    return {name: corrupted(name, pool, params) for name in params.scenarios}
 
 
 @pytest.fixture(scope="module")
 def theirs(published: Corpus) -> dict[str, list[Conversation]]:
     """The five published scenarios."""
-    params = load_params(ROOT / "params.yaml").model_copy(update={"corpus": "published"})
-    return {name: make_traces(name, published[0], params) for name in params.scenarios}
+    params = load_params(ROOT / "params.yaml")
+    return {
+        name: published_traces(name, published[0], params.published) for name in params.scenarios
+    }
 
 
 def test_scenarios_depend_on_the_seed_alone(
@@ -320,8 +327,8 @@ def test_scenarios_depend_on_the_seed_alone(
     params = load_params(ROOT / "params.yaml")
     other = params.model_copy(update={"data_seed": params.data_seed + 1})
     for name in params.scenarios:
-        assert make_traces(name, pool[::-1], params) == ours[name]
-        assert (make_traces(name, pool, other) == ours[name]) == (name == "baseline")
+        assert corrupted(name, pool[::-1], params) == ours[name]
+        assert (corrupted(name, pool, other) == ours[name]) == (name == "baseline")
 
 
 def test_a_changed_conversation_leaves_the_noise_of_others(

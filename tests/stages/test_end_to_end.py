@@ -128,11 +128,11 @@ def test_a_run_leaves_the_table_and_what_it_was_made_from(project: Project) -> N
         assert scenario in table
         assert 0 <= judge <= 1
     for cell in [*BASELINES, *CELLS]:
-        metrics = json.loads((project.root / f"metrics/cells/{cell}.json").read_text())
+        metrics = json.loads((project.root / f"data/scores/cells/{cell}.json").read_text())
         assert metrics["n"] > 0
     page = (project.root / "reports/index.html").read_text(encoding="utf-8")
     assert all(f'"cell":"{cell}"' in page for cell in CELLS)
-    comparison = json.loads((project.root / "metrics/comparison.json").read_text())
+    comparison = json.loads((project.root / "data/scores/comparison.json").read_text())
     assert set(comparison) == set(SCENARIOS)
     for cell in CELLS:
         for name in ("adapter", "merged", "job_description.json", "README.md"):
@@ -246,7 +246,7 @@ def test_own_traces_take_the_same_way_from_several_seeds(project: Project) -> No
     )  # fmt: skip
     headline = json.loads((project.root / "metrics/headline.json").read_text(encoding="utf-8"))
     assert set(headline) == {"own"}
-    imported = json.loads((project.root / "metrics/import.json").read_text(encoding="utf-8"))
+    imported = json.loads((project.root / "data/corpus/import.json").read_text(encoding="utf-8"))
     assert imported["files"]["traces.jsonl"]["conversations"] == 60
     table = (project.root / "reports/benchmark.md").read_text(encoding="utf-8")
     assert table.count("between 2 seeds") == 2
@@ -256,7 +256,7 @@ def test_own_traces_take_the_same_way_from_several_seeds(project: Project) -> No
             for seed in (1, 2)
         )
         assert first != second
-        metrics = json.loads((project.root / f"metrics/cells/{cell}.json").read_text())
+        metrics = json.loads((project.root / f"data/scores/cells/{cell}.json").read_text())
         scores = {name: one["judge"] for name, one in metrics["students"].items()}
         assert list(scores) == [f"{cell}-1", f"{cell}-2"]
         assert metrics["judge"] == pytest.approx(sum(scores.values()) / 2, abs=1e-5)
@@ -265,7 +265,9 @@ def test_own_traces_take_the_same_way_from_several_seeds(project: Project) -> No
         assert packaged == first
         card = " ".join((package / "README.md").read_text(encoding="utf-8").split())
         assert "This student was trained with seed 1. Across 2 students that differ only" in card
-    filtered = json.loads((project.root / "metrics/filter/own.json").read_text(encoding="utf-8"))
+    filtered = json.loads(
+        (project.root / "data/filtered/own/summary.json").read_text(encoding="utf-8")
+    )
     assert filtered["kept"] > 0
     for folder in ("relabeled", "tft"):
         assert read_conversations(project.root / f"data/{folder}/own/train.parquet")
@@ -281,5 +283,5 @@ def test_own_traces_take_the_same_way_from_several_seeds(project: Project) -> No
         )
         command = server_command(student, "127.0.0.1", 8000)
         assert Path(command[command.index("--tool-parser-plugin") + 1]).is_file()
-    comparison = json.loads((project.root / "metrics/comparison.json").read_text())
+    comparison = json.loads((project.root / "data/scores/comparison.json").read_text())
     assert set(comparison) == {"own"}

@@ -4,15 +4,12 @@ import json
 from datetime import date
 
 import pytest
-from fixtures.repository import ROOT, script
+from fixtures.repository import script
 from hypothesis import given
 from hypothesis import strategies as st
-from tft.roles import judge_for, language_models
 
-from experiments.judge_agreement.judged import calibrate, read_judged
-from tft.config import load_params
 from tft.core.conversation import Message, ParseError, Tool, ToolCall, Turn, assistant, user
-from tft.core.task import RESPOND, Task, read_task
+from tft.core.task import RESPOND, Task
 from tft.standins.judge.verdict import judge
 from tft.standins.reading.facts import find_dates, find_numbers, find_times, number, similar, words
 
@@ -444,15 +441,3 @@ def test_messages_of_other_conversations_are_mostly_bad(real_messages):
     moved = [said for _, said in turns[100:] + turns[:100]]
     swapped = [(*turn, said) for turn, said in zip(turns, moved, strict=True)]
     assert share_of_bad(swapped, task) > 0.6
-
-
-def test_the_shipped_calibration_is_of_the_judge_that_params_name(published_folder):
-    found = json.loads((ROOT / "metrics/judge.json").read_text())
-    params = load_params(ROOT / "params.yaml")
-    judge_now, judged_by = judge_for(params, language_models(params), "test", params.judge.today)
-    assert found["judged_by"] == judged_by, "run `make calibrate`"
-    judged = sorted((published_folder / "judged").iterdir())
-    rows = [row for path in judged for row in read_judged(path)]
-    task = read_task(published_folder / "job_description.json")
-    verdicts = judge_now([row.turn for row in rows], task)
-    assert calibrate(rows, verdicts)["all"].summary().items() <= found.items()

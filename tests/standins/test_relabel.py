@@ -8,13 +8,14 @@ from dataclasses import replace
 import pytest
 from fixtures.rental import FIND, OFFER, RENT, TASK, TRACES, talk
 from fixtures.repository import ROOT
-from tft.roles import make_traces, split_corpus
 
 from tft.config import load_params
 from tft.core.conversation import Conversation, ToolCall, assistant, user
 from tft.core.records import SERVICE, Label, disputed
 from tft.core.task import RESPOND, Task
+from tft.corpus.choose import split_corpus
 from tft.evaluation.audit import audit
+from tft.scenarios.choose import corrupt
 from tft.standins.filter import score_relevance
 from tft.standins.reading.evidence import collect
 from tft.standins.reading.labels import vote
@@ -139,7 +140,7 @@ def test_relabelling_restores_real_traces(
     conversations, task = sgd
     train, _ = split_corpus(conversations, params)
     truth = {one.id: one for one in train if one.source == params.sgd.service}
-    traces = make_traces(scenario, train, params)
+    traces = corrupt(scenario, params.scenario(scenario), train, params.data_seed)
     turns = [
         (decision.call, logged, dict(truth[one.id].turns())[index])
         for one, done in zip(traces, relabel(traces, task), strict=True)
@@ -157,7 +158,7 @@ def test_hotels_are_told_from_restaurants(sgd: tuple[list[Conversation], Task]) 
     params = load_params(ROOT / "params.yaml").model_copy(update={"corpus": "sgd"})
     conversations, task = sgd
     train, _ = split_corpus(conversations, params)
-    traces = make_traces("trace_mixing", train, params)
+    traces = corrupt("trace_mixing", params.scenario("trace_mixing"), train, params.data_seed)
     ours = {one.id: one.source == params.sgd.service for one in traces}
     kept = {
         score.conversation: score.relevance >= 3 and score.coherence >= 2

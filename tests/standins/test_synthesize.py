@@ -11,7 +11,6 @@ from fixtures.rental import SEEDS, TASK, TRACES, talk
 from fixtures.repository import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tft.roles import split_corpus
 
 from tft.config import load_params
 from tft.core.conversation import (
@@ -25,6 +24,7 @@ from tft.core.conversation import (
 )
 from tft.core.records import Plan
 from tft.core.task import RESPOND, Task
+from tft.corpus.choose import split_corpus
 from tft.standins.reading.evidence import collect, hear
 from tft.standins.synthesize.generate import synthesizer
 from tft.standins.synthesize.substitute import speech, substitute, take_stock

@@ -663,11 +663,11 @@ def test_all_roles_of_a_stage_spend_from_one_budget(shipped: dict[str, Any]) -> 
         for budget, left in ((35, 1), (36, 0)):
             content["llm"]["budget"] = budget
             YAML().dump(content, Path("params.yaml"))
-            done = run_stage("references")
+            done = run_stage("label_test")
             assert server.completion_tokens == 3 * (12 - left)
             assert bool(done.exit_code) == bool(left)
             assert ("33.0000 of 35.0 is spent, references committee's" in done.output) == bool(left)
-    found = json.loads(Path("metrics/references.json").read_text())["llm"]
+    found = json.loads(Path("data/test/summary.json").read_text())["llm"]
     assert {stage: [*rows] for stage, rows in found.items()} == {
         "references": ["first"], "references committee": ["first", "second"],
     }  # fmt: skip
@@ -685,7 +685,7 @@ def write_s2(params: Params, number: int) -> list[Conversation]:
     train, tests = split_corpus(list(corpus), params)
     traces = sorted(make_traces(S2, train, params), key=lambda one: len(one.messages))
     write_conversations(Path(f"data/direct/{S2}/train.parquet"), traces[:number])
-    write_conversations(Path("data/split/test.parquet"), tests)
+    write_conversations(Path("data/test/conversations.parquet"), tests)
     write_task(Path("data/split/task.json"), task)
     return train
 
@@ -948,7 +948,7 @@ def test_stages_run_one_after_the_other_on_a_server(shipped: dict[str, Any], ser
     traces = read_conversations(Path(f"data/direct/{S2}/train.parquet"))
 
     assert run_twice("filter", served).exit_code == 0
-    filtered = json.loads(Path(f"metrics/filter/{S2}.json").read_text(encoding="utf-8"))
+    filtered = json.loads(Path(f"data/filtered/{S2}/summary.json").read_text(encoding="utf-8"))
     scores = read_rows(Path(f"data/filtered/{S2}/scores.parquet"), RELEVANCE)
     assert [row["conversation"] for row in scores] == [one.id for one in traces]
     without = [row for row in scores if row["reason"].startswith("no score: ")]
@@ -957,7 +957,7 @@ def test_stages_run_one_after_the_other_on_a_server(shipped: dict[str, Any], ser
     assert sum(row["refusals"].values()) == filtered["rejected"] == len(without)
 
     assert run_twice("relabel", served).exit_code == 0
-    relabelled = json.loads(Path(f"metrics/relabel/{S2}.json").read_text(encoding="utf-8"))
+    relabelled = json.loads(Path(f"data/relabeled/{S2}/summary.json").read_text(encoding="utf-8"))
     rows = read_rows(Path(f"data/relabeled/{S2}/decisions.parquet"), DECISIONS)
     scored = {row["conversation"] for row in scores if row["kept"]}
     assert [(row["conversation"], row["turn"]) for row in rows] == [

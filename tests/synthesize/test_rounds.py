@@ -21,7 +21,7 @@ from tft.core.task import write_task
 from tft.synthesize.validate import copies_of
 
 FOLDER = Path("data/tft/baseline")
-METRICS = Path("metrics/synthesize/baseline.json")
+METRICS = Path("data/tft/baseline/summary.json")
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for step in ("filtered", "relabeled"):
         write_conversations(Path("data") / step / "baseline/train.parquet", SEEDS)
-    write_conversations(Path("data/split/test.parquet"), SEEDS[:1])
+    write_conversations(Path("data/test/conversations.parquet"), SEEDS[:1])
     write_task(Path("data/split/task.json"), TASK)
     return tmp_path
 

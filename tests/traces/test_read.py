@@ -150,12 +150,12 @@ def test_a_test_set_of_ones_own_is_what_is_tested_on(fetch: Run) -> None:
         {"name": "TrackParcel", "parameters": {"tracking_number": "KX10000"}})}  # fmt: skip
     assert fetch(line(HELLO, BYE), test=json.dumps(test)).exit_code == 0
     assert run_stage("split").exit_code == 0
-    done = run_stage("references")
+    done = run_stage("label_test")
     assert done.exit_code == 0, done.output
-    (one,) = read_conversations(Path("data/split/test.parquet"))
+    (one,) = read_conversations(Path("data/test/conversations.parquet"))
     assert (one.id, one.source) == ("test/0000001", TEST)
     assert one.messages[-1] == assistant("TrackParcel", {"tracking_number": "KX10000"})
-    assert json.loads(Path("metrics/references.json").read_text())["labelled_by"] == "the corpus"
+    assert json.loads(Path("data/test/summary.json").read_text())["labelled_by"] == "the corpus"
 
 
 def said(number: int, text: str) -> Conversation:
@@ -223,7 +223,7 @@ def test_the_example_goes_from_logs_to_synthetic_conversations(example: Path) ->
     assert counts["refused"] == {"not JSON": {"traces": 1, "times": 1, "lines": [41]}}
     assert counts["split"]["parallel calls in a row"]["traces"] == 3
 
-    tested = read_conversations(Path("data/split/test.parquet"))
+    tested = read_conversations(Path("data/test/conversations.parquet"))
     assert tested
     assert {one.provenance["labelled_by"] for one in tested} == {
         "machine: rules filter, rules relabel"
@@ -238,7 +238,7 @@ def test_the_example_goes_from_logs_to_synthetic_conversations(example: Path) ->
     declared = {tool.name for tool in read_task(Path("data/split/task.json")).tools}
     relabelled = read_conversations(Path("data/relabeled/own/train.parquet"))
     assert {call.name for one in relabelled for _, call in one.turns()} <= declared
-    assert read_rows(Path("data/references/decisions.parquet"), DECISIONS)
+    assert read_rows(Path("data/test/decisions.parquet"), DECISIONS)
     assert len(read_conversations(Path("data/tft/own/train.parquet"))) == 20
-    audit = json.loads(Path("metrics/audit/own.json").read_text())
+    audit = json.loads(Path("data/audit/own.json").read_text())
     assert audit == {"not_audited": "nobody knows the right calls of your own traces"}
