@@ -29,7 +29,7 @@ def main(params: Params) -> None:
     layout = Layout(
         params.corpus,
         params.student,
-        list(params.scenarios),
+        params.run,
         params.pipelines,
         params.training_seeds,
         params.teacher.role == "llm",

@@ -137,10 +137,12 @@ def test_params_of_one_scenario_change_together() -> None:
     }
     assert experiments(swept) == {
         "sweep-low_data-5": {
-            "run": "[low_data]", "scenarios.low_data.traces": 5, "synthesize.seed_conversations.low_data": 5,
+            "run": "[low_data]", "scenarios.low_data.traces": 5,
+            "synthesize.seed_conversations.low_data": 5,
         },
         "sweep-low_data-80": {
-            "run": "[low_data]", "scenarios.low_data.traces": 80, "synthesize.seed_conversations.low_data": 40,
+            "run": "[low_data]", "scenarios.low_data.traces": 80,
+            "synthesize.seed_conversations.low_data": 40,
         },
     }  # fmt: skip
 
@@ -175,6 +177,6 @@ def test_an_error_about_a_sweep_names_its_key(
 
 
 def test_an_unknown_scenario_queues_nothing(project: Path) -> None:
-    with pytest.raises(InputError, match="'noise' is none of params.yaml's scenarios: baseline"):
+    with pytest.raises(InputError, match=r"'noise' is none of params\.yaml's scenarios: baseline"):
         queue(project, {"noise": {"data_seed": [1, 2]}})
     assert queued(project) == set()

@@ -51,7 +51,7 @@ def turns() -> list[tuple[tuple[Message, ...], list[int]]]:
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained adapter that says something else than the base."""
     tiny = load_params(ROOT / "params.yaml").students["tiny"].seeded(1)
-    lora = LoraConfig(r=8, alpha=8, dropout=0.0)
+    lora = LoraConfig(r=8, lora_alpha=8, lora_dropout=0.0)
     model = adapted(tiny.model_copy(update={"base": str(BASE), "lora": lora}))
     for name, weight in model.named_parameters():
         if "lora_B" in name:  # zero in a new adapter

@@ -1,5 +1,7 @@
 """Verdicts by language models: prompts, panels, and texts that try to talk a judge round."""
 
+# ruff: noqa: RUF001 (look-alikes are among those texts)
+
 import itertools
 import json
 import re

@@ -1,7 +1,9 @@
 """dvc.yaml against the code: DVC follows neither imports nor a script's use of params."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import grimp
 import pytest
@@ -12,14 +14,53 @@ from ruamel.yaml import YAML
 
 from tft.config import load_params
 
-STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-FILES = [file for file in (ROOT / "src/tft").rglob("*.*") if file.suffix != ".pyc"]
-IMPORTS = grimp.build_graph("tft", cache_dir=None)
+DVC_FILES = [ROOT / "dvc.yaml", *sorted(ROOT.glob("experiments/*/dvc.yaml"))]
+# Without params, which are tracked as such, and what experiments write under the same names.
+FILES = [
+    file
+    for folder in ("src/tft", "experiments")
+    for file in (ROOT / folder).rglob("*.*")
+    if file.suffix != ".pyc" and file.name not in {"README.md", "params.yaml", "robustness.json"}
+]
+IMPORTS = grimp.build_graph("tft", "experiments", cache_dir=None)
 
-# They only validate; the values they hand on are tracked under `params`, key by key. As deps they
-# would retrain every student whenever any section gets a new key.
-# timing.py writes beside the outputs what no stage's result rests on.
-EXEMPT = {"tft.core.errors", "tft.config", "tft.core.stage"}
+
+class Declared(NamedTuple):
+    """A stage as its dvc.yaml declares it."""
+
+    name: str
+    content: dict[str, Any]
+
+    @property
+    def script(self) -> Path:
+        """The file that `python FILE` or `python -m MODULE` runs."""
+        _, *arguments = self.content["cmd"].split()
+        if arguments[0] == "-m":
+            return source_file(arguments[1])
+        return ROOT / arguments[0]
+
+    @property
+    def code(self) -> list[Path]:
+        """The dependencies that are code."""
+        places = ("src/", "stages/", "experiments/")
+        deps = [dep for dep in self.content["deps"] if dep.startswith(places)]
+        return [ROOT / dep for dep in deps if not dep.endswith(".json")]
+
+
+def declared(file: Path) -> list[Declared]:
+    stages = YAML(typ="safe").load(file)["stages"]
+    return [Declared(name, content) for name, content in stages.items()]
+
+
+def source_file(module: str) -> Path:
+    base = ROOT / ("src" if module.startswith("tft") else "") / Path(*module.split("."))
+    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+
+PIPELINE = declared(ROOT / "dvc.yaml")
+STAGES = [stage for file in DVC_FILES for stage in declared(file)]
+every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+pipeline_stage = pytest.mark.parametrize("stage", PIPELINE, ids=lambda stage: stage.name)
 
 
 @pytest.fixture(scope="module")
@@ -33,106 +74,125 @@ def parse(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
-def definitions(tree: ast.Module) -> dict[str, ast.stmt]:
-    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+# --- dependencies -----------------------------------------------------------------------------
 
 
-def code_of(stage: str) -> tuple[ast.Module, list[ast.stmt]]:
-    """A stage's script, and the definitions of roles.py that it reaches.
+def is_exempt(module: str) -> bool:
+    """Whether a change of this module need not rerun a stage.
 
-    roles.py wires up every part of the project; followed as a whole, every stage would depend on
-    everything. So it is followed definition by definition.
+    config.py and ROOM/config.py only validate params; the values that they pass on are tracked key
+    by key under `params`. As dependencies they would rerun every stage whenever any room gets a new
+    key. core/errors.py only words how a stage fails, and a stage that fails writes nothing.
     """
-    script = parse(ROOT / "stages" / f"{stage}.py")
-    defined = definitions(parse(source_file("tft.roles")))
-    reached: list[ast.stmt] = []
-    wanted = {name for name, module in imported_by(script).items() if module == "tft.roles"}
+    return module == "tft.core.errors" or module.rsplit(".", maxsplit=1)[-1] == "config"
+
+
+def imported_modules(script: Path) -> set[str]:
+    """The local modules that a script imports, directly or not, except through exempt ones."""
+    found: set[str] = set()
+    wanted = set(imported_by(parse(script)).values())
     while wanted:
-        node = defined[wanted.pop()]
-        reached.append(node)
-        wanted |= {name for name in names_in(node) & set(defined) if defined[name] not in reached}
-    return script, reached
+        module = wanted.pop()
+        if module in found or is_exempt(module):
+            continue
+        found.add(module)
+        wanted |= IMPORTS.find_modules_directly_imported_by(module)
+        if package := module.rpartition(".")[0]:
+            wanted.add(package)  # importing a module runs the __init__.py of its package
+    return found
 
 
 def imported_by(tree: ast.Module) -> dict[str, str]:
-    """What a file imports from tft: the name it binds -> the module that comes from."""
+    """What a file imports from here: the name it binds -> the module that comes from."""
     found = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tft":
+        if isinstance(node, ast.ImportFrom) and is_local(node.module or ""):
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
                 module = full if full in IMPORTS.modules else str(node.module)
                 found[alias.asname or alias.name] = module
         elif isinstance(node, ast.Import):
-            assert not [alias for alias in node.names if alias.name.startswith("tft")], (
+            assert not [alias for alias in node.names if is_local(alias.name)], (
                 "`from tft.x import y`, not `import tft.x`: the tests here follow names"
             )
     return found
 
 
-def names_in(node: ast.AST) -> set[str]:
-    return {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+def is_local(module: str) -> bool:
+    return module.split(".", maxsplit=1)[0] in {"tft", "experiments"}
 
 
-def source_file(module: str) -> Path:
-    base = ROOT / "src" / Path(*module.split("."))
-    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
-
-
-def says_something(file: Path) -> bool:
-    """Whether a file holds more than a docstring (most __init__.py do not)."""
+def has_code(file: Path) -> bool:
+    """Whether a file has more than a docstring (most __init__.py have not)."""
     return not all(isinstance(node, ast.Expr) for node in parse(file).body)
 
 
-def files_used(stage: str) -> set[Path]:
-    """The source files whose code can change what a stage writes."""
-    script, reached = code_of(stage)
-    direct = set(imported_by(script).values()) - {"tft.roles"}
-    of_roles = imported_by(parse(source_file("tft.roles")))
-    direct |= {of_roles[name] for node in reached for name in names_in(node) & set(of_roles)}
-    modules = direct.union(*map(IMPORTS.find_upstream_modules, direct))
-    modules |= {module.rsplit(".", 1)[0] for module in modules}  # a package runs its __init__.py
-    if reached:
-        modules.add("tft.roles")
-    used = set(filter(says_something, map(source_file, modules - EXEMPT)))
-    data = {  # files of the package that a module names, a template say
-        file for module in used for file in FILES if f'"{file.name}"' in module.read_text("utf-8")
+def files_used(script: Path) -> set[Path]:
+    """The files whose content can change what a stage writes."""
+    used = set(filter(has_code, map(source_file, imported_modules(script)))) | {script}
+    data = {  # files of the package that a module names, such as a template
+        file for module in used for file in FILES
+        if file.parent == module.parent and f'"{file.name}"' in module.read_text("utf-8")
+    }  # fmt: skip
+    return used | data
+
+
+@every_stage
+def test_every_module_that_a_stage_imports_is_among_its_dependencies(stage: Declared) -> None:
+    missing = {
+        str(file.relative_to(ROOT))
+        for file in files_used(stage.script)
+        if not any(file.is_relative_to(dep) for dep in stage.code)
     }
-    return used | data | {ROOT / "stages" / f"{stage}.py"}
+    assert not missing, f"imported by {stage.script.relative_to(ROOT)} but not in its deps"
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_deps_hold_all_code_that_runs_and_none_that_does_not(stage: str) -> None:
-    deps = [ROOT / dep for dep in STAGES[stage]["deps"] if dep.startswith(("src/", "stages/"))]
-    used = files_used(stage)
-
-    missing = {file for file in used if not any(file.is_relative_to(dep) for dep in deps)}
-    assert not missing, f"used by stages/{stage}.py but not in its deps"
-    idle = {dep for dep in deps if not any(file.is_relative_to(dep) for file in used)}
-    assert not idle, f"in the deps of {stage} but not used by its script"
+@every_stage
+def test_a_stage_depends_on_no_code_that_it_does_not_import(stage: Declared) -> None:
+    used = files_used(stage.script)
+    idle = {str(dep) for dep in stage.code if not any(file.is_relative_to(dep) for file in used)}
+    assert not idle
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_params_are_exactly_the_sections_that_are_read(stage: str) -> None:
-    """A param that is read but not tracked leaves stale results behind without a word."""
-    script = ROOT / "stages" / f"{stage}.py"
-    tracked = {key.split(".")[0] for key in STAGES[stage].get("params", [])}
-    assert tracked == params_read(parse(script), script)
+@every_stage
+def test_every_dependency_on_code_exists(stage: Declared) -> None:
+    assert [dep for dep in stage.code if not dep.exists()] == []
 
 
-# Attributes of Params that are no key of params.yaml of the same name.
+def test_judgment_is_no_dependency_of_training() -> None:
+    """A change of the judge or of the table must not train students again."""
+    judging = ("judge", "evaluation", "report")
+    for stage in PIPELINE:
+        if stage.name in {"fetch", "split", "corrupt", "finetune", "predict"}:
+            deps = stage.content["deps"]
+            assert not [dep for dep in deps if any(room in dep for room in judging)]
+            assert not {"judge", "report"} & set(stage.content.get("params", []))
+
+
+# --- params -----------------------------------------------------------------------------------
+
+
+@pipeline_stage
+def test_a_stage_tracks_exactly_the_sections_of_params_that_it_reads(stage: Declared) -> None:
+    """A param that is read but not tracked would leave stale results without notice."""
+    tracked = {key.split(".")[0] for key in stage.content.get("params", [])}
+    assert tracked == params_read(parse(stage.script), stage.script)
+
+
+# Attributes of Params that are not keys of params.yaml under the same name.
 SECTIONS = {
     "scenario": {"scenarios"},
     "scenarios": {"scenarios", "run"},
     "defined": {"scenarios"},
+    "seeded": {"student", "students"},
     "today": {"corpus", "judge"},
 }
 
 
 def params_read(tree: ast.AST, file: Path) -> set[str]:
-    """Sections read off the name `params`, also by functions that are handed all of it."""
+    """Sections read off the name `params`, also by functions that are given all of it."""
     read = set()
-    for node in ast.walk(tree):
+    for node in outside_checks(tree):
         match node:
             case ast.Attribute(value=ast.Name(id="params"), attr=name):
                 read |= SECTIONS.get(name, {name})
@@ -145,54 +205,81 @@ def params_read(tree: ast.AST, file: Path) -> set[str]:
     return read
 
 
+def outside_checks(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those of `params.scenario(name)` alone, which only checks the name."""
+    for node in ast.iter_child_nodes(tree):
+        match node:
+            case ast.Expr(value=ast.Call(func=ast.Attribute(attr="scenario"))):
+                continue
+        yield node
+        yield from outside_checks(node)
+
+
 def is_all_params(node: ast.expr) -> bool:
-    match node:
-        case ast.Name(id="params") | ast.Call(func=ast.Name(id="load_params")):
-            return True
-    return False
+    return isinstance(node, ast.Name) and node.id == "params"
 
 
-def test_a_stage_has_the_name_of_its_script_and_describes_itself() -> None:
-    for name, stage in STAGES.items():
-        assert stage["cmd"].split()[:2] == ["python", f"stages/{name}.py"]
-        assert stage["desc"]
-    scripts = {script.stem for script in (ROOT / "stages").glob("*.py")}
-    assert scripts == set(STAGES)
+def definitions(tree: ast.Module) -> dict[str, ast.stmt]:
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 def test_every_tracked_param_exists(resolved: dict[str, PipelineStage]) -> None:
     content = YAML(typ="safe").load(ROOT / "params.yaml")
     for address, stage in resolved.items():
         for dep in stage.params:
-            for key in dep.params:
-                value = content
-                for part in key.split("."):
-                    assert part in value, f"{address} tracks {key}, which params.yaml lacks"
-                    value = value[part]
-
-
-def test_matrix_has_every_scenario_pipeline_and_seed(resolved: dict[str, PipelineStage]) -> None:
-    params = load_params(ROOT / "params.yaml")
-    assert {f"traces@{s}" for s in params.scenarios} == {
-        name for name in resolved if name.startswith("traces@")
-    }
-    cells = [f"{s}-{p}" for s in params.scenarios for p in params.pipelines]
-    assert {f"package@{cell}" for cell in cells} == {
-        name for name in resolved if name.startswith("package@")
-    }
-    assert {f"finetune@{cell}-{seed}" for cell in cells for seed in params.training_seeds} == {
-        name for name in resolved if name.startswith("finetune@")
-    }
-
-
-def test_training_does_not_depend_on_judgement() -> None:
-    """Whoever mends the judge or the table must not have to train again."""
-    for name in ("fetch", "split", "traces", "pretrain", "finetune", "predict"):
-        deps = STAGES[name]["deps"]
-        assert not [dep for dep in deps if "rules" in dep or "evaluation" in dep or "report" in dep]
-        assert not {"judge", "report"} & set(STAGES[name].get("params", []))
+            if Path(dep.fs_path).name == "params.yaml" and Path(dep.fs_path).parent == ROOT:
+                for key in dep.params:
+                    value = content
+                    for part in key.split("."):
+                        assert part in value, f"{address} tracks {key}, which params.yaml lacks"
+                        value = value[part]
 
 
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", *ROOT.glob("examples/**/params.yaml")])
 def test_shipped_params_are_valid(path: Path) -> None:
     load_params(path)
+
+
+# --- names and outputs ------------------------------------------------------------------------
+
+
+def test_a_stage_has_the_name_of_its_script_and_a_description() -> None:
+    for stage in PIPELINE:
+        assert stage.script == ROOT / "stages" / f"{stage.name}.py"
+        assert stage.content["desc"]
+    scripts = {script.stem for script in (ROOT / "stages").glob("*.py")}
+    assert scripts == {stage.name for stage in PIPELINE}
+
+
+@pytest.mark.parametrize("file", DVC_FILES[1:], ids=lambda file: file.parent.name)
+def test_an_experiment_has_the_name_of_its_folder_and_runs_its_run_py(file: Path) -> None:
+    (stage,) = declared(file)
+    assert stage.name == file.parent.name
+    assert stage.script == file.parent / "run.py"
+    assert stage.content["desc"]
+    assert stage.content["wdir"] == "../.."
+
+
+def test_the_matrix_has_every_scenario_pipeline_and_seed(
+    resolved: dict[str, PipelineStage],
+) -> None:
+    params = load_params(ROOT / "params.yaml")
+    cells = [f"{scenario}-{pipeline}" for scenario in params.run for pipeline in params.pipelines]
+    expected = {
+        **dict.fromkeys(("corrupt", "filter", "relabel", "synthesize", "audit"), params.run),
+        "export": cells,
+        "finetune": [f"{cell}-{seed}" for cell in cells for seed in params.training_seeds],
+    }
+    for stage, items in expected.items():
+        made = {name for name in resolved if name.startswith(f"{stage}@")}
+        assert made == {f"{stage}@{item}" for item in items}
+
+
+@every_stage
+def test_dvc_caches_every_output(stage: Declared) -> None:
+    """An output with `cache: false` or `persist: true` would switch off the run cache."""
+    for kind in ("outs", "metrics", "plots"):
+        for output in stage.content.get(kind, []):
+            for settings in output.values() if isinstance(output, dict) else []:
+                assert settings.get("cache", True), f"{stage.name}: {output}"
+                assert not settings.get("persist", False), f"{stage.name}: {output}"

@@ -39,13 +39,13 @@ def student(tmp_path_factory) -> SeededStudentConfig:
             "base": str(folder),
             "template": "unified",
             "max_length": 4096,
-            "lora": {"r": 8, "alpha": 8, "dropout": 0.0},
+            "lora": {"r": 8, "lora_alpha": 8, "lora_dropout": 0.0},
             "train": {
-                "epochs": 2,
+                "num_train_epochs": 2,
                 "row_tokens": 1000,
-                "accumulate": 1,
+                "gradient_accumulation_steps": 1,
                 "learning_rate": 1e-2,
-                "warmup_fraction": 0.05,
+                "warmup_steps": 0.05,
                 "weight_decay": 0.0,
                 "eval_fraction": 0.2,
                 "bf16": True,
@@ -73,7 +73,7 @@ def weights(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*.safetensors")}
 
 
-def test_training_lowers_the_loss_on_what_it_sees_and_on_what_it_does_not(trained):
+def test_training_lowers_the_training_loss_and_the_held_out_loss(trained):
     _, history = trained
     for split in ("train", "eval"):
         losses = [row["loss"] for row in history if row["split"] == split]
@@ -97,7 +97,9 @@ def test_another_seed_gives_another_student(student, trained, tmp_path):
     assert weights(tmp_path / "adapter") != weights(folder / "adapter")
 
 
-def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(student, trained, tmp_path, monkeypatch):
+def test_a_killed_training_resumes_and_ends_in_the_same_bytes(
+    student, trained, tmp_path, monkeypatch
+):
     folder, history = trained
     backward = torch.Tensor.backward
     calls = iter(range(10**6))
@@ -124,7 +126,7 @@ def test_the_same_conversations_are_trained_on_once(student, trained, tmp_path, 
     tokenizer = load_tokenizer(student.base, student.template)
     encoded = [encode(tokenizer, TASK, one, student.max_length) for one in boats(12)]
     result = finetune_once(encoded, student, tokenizer, tmp_path)
-    assert weights(result / "adapter") == weights(folder / "adapter")
+    assert weights(result.adapter) == weights(folder / "adapter")
 
     def refuse(*_):
         raise AssertionError("trained again")
@@ -135,7 +137,9 @@ def test_the_same_conversations_are_trained_on_once(student, trained, tmp_path, 
         finetune_once(encoded[1:], student, tokenizer, tmp_path)
     longer = student.model_copy(
         update={
-            "train": student.train.model_copy(update={"epochs": student.train.num_train_epochs + 1})
+            "train": student.train.model_copy(
+                update={"num_train_epochs": student.train.num_train_epochs + 1}
+            )
         }
     )
     for other in (longer, student.seeded(8)):
@@ -143,7 +147,7 @@ def test_the_same_conversations_are_trained_on_once(student, trained, tmp_path, 
             finetune_once(encoded, other, tokenizer, tmp_path)
 
 
-def test_accumulated_halves_train_as_the_row_that_they_make_up(student, tmp_path):
+def test_gradient_accumulation_trains_like_one_large_row(student, tmp_path):
     tokenizer = load_tokenizer(student.base, student.template)
     encoded = [encode(tokenizer, TASK, one, student.max_length) for one in boats(12)]
     # As unequal as there are: the mean of their means would be another loss.
@@ -152,9 +156,9 @@ def test_accumulated_halves_train_as_the_row_that_they_make_up(student, tmp_path
 
     def result(**settings) -> tuple[list[float], torch.Tensor]:
         """The losses, and the weights that start at zero: their size is what was learnt."""
-        exact = {"eval_fraction": 0.0, "warmup_fraction": 0.0, "bf16": False}
+        exact = {"eval_fraction": 0.0, "warmup_steps": 0.0, "bf16": False}
         params = student.train.model_copy(update=exact | settings)
-        folder = tmp_path / f"accumulate-{params.accumulate}"
+        folder = tmp_path / f"accumulate-{params.gradient_accumulation_steps}"
         history = finetune(
             halves, student.model_copy(update={"train": params}), tokenizer,
             folder / "checkpoints", folder / "adapter",
@@ -163,8 +167,8 @@ def test_accumulated_halves_train_as_the_row_that_they_make_up(student, tmp_path
         learnt = [adapter[name].flatten() for name in sorted(adapter) if "lora_B" in name]
         return [row["loss"] for row in history], torch.cat(learnt)
 
-    losses, weights = result(row_tokens=student.max_length, accumulate=1)
-    their_losses, their_weights = result(row_tokens=1, accumulate=2)
+    losses, weights = result(row_tokens=student.max_length, gradient_accumulation_steps=1)
+    their_losses, their_weights = result(row_tokens=1, gradient_accumulation_steps=2)
     assert len(losses) == student.train.num_train_epochs, "both in one row, one step an epoch"
     assert their_losses == pytest.approx(losses, rel=1e-5)
     assert (their_weights - weights).norm() < 1e-3 * weights.norm()
@@ -196,7 +200,7 @@ def test_a_student_saved_is_a_student_served(student, trained):
     assert encode(served, TASK, one, 4096) == encode(trained_on, TASK, one, 4096)
 
 
-def test_no_conversations_left_to_train_on_is_an_error(student, tmp_path):
+def test_training_without_conversations_is_an_error(student, tmp_path):
     with pytest.raises(InputError, match=r"0 conversations leave none .* eval_fraction 0\.2"):
         train(student, tmp_path, number=0)
 
@@ -206,7 +210,7 @@ def transformers_backend() -> PredictConfig:
     return PredictConfig(backend="transformers", max_new_tokens=8)
 
 
-def test_only_a_changed_adapter_is_asked_again(
+def test_only_the_students_of_changed_adapters_answer_again(
     student, trained, tmp_path, transformers_backend, monkeypatch
 ):
     folder, _ = trained

@@ -65,7 +65,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> SeededStudentConfig:
     return profile.model_copy(
         update={
             "base": str(folder),
-            "train": profile.train.model_copy(update={"epochs": 1, "warmup_fraction": 0.0}),
+            "train": profile.train.model_copy(update={"num_train_epochs": 1, "warmup_steps": 0.0}),
         }
     )
 
@@ -124,6 +124,6 @@ def test_the_adapter_at_the_true_size_answers(
 def _weight(folder: Path, name: str) -> torch.Tensor:
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "pt") as weights:
-            if name in weights.keys():
+            if name in weights.keys():  # noqa: SIM118 (no mapping)
                 return weights.get_tensor(name)
     raise AssertionError(f"{name} is in no file of {folder}")

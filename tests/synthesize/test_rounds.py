@@ -44,7 +44,7 @@ def synthesize(**changes: Any) -> Result:
         "rounds": 6,
         "mutations": {"length": ["8 to 14 messages"]},
     }
-    section["seeds"]["baseline"] = 6
+    section["seed_conversations"]["baseline"] = 6
     validation = section["validation"]
     validation |= dict.fromkeys(
         ("max_similarity_to_seeds", "max_similarity_among", "max_similarity_to_tests"), 1.0

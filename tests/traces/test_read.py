@@ -81,9 +81,7 @@ def test_a_broken_line_among_ten_thousand_is_named_and_costs_no_other(fetch: Run
         (line({"role": "user", "content": "\ud800"}, BYE).encode(), "not representable as JSON"),
     ],
 )  # fmt: skip
-def test_a_line_that_cannot_be_read_is_refused_and_the_others_are_not(
-    fetch: Run, bad: bytes, reason: str
-) -> None:
+def test_only_the_line_that_cannot_be_read_is_refused(fetch: Run, bad: bytes, reason: str) -> None:
     done = fetch(line(HELLO, BYE, id="first").encode() + b"\n" + bad, max_refused=0.5)
     assert done.exit_code == 0, done.output
     ((number, why),) = refusals()
@@ -132,7 +130,7 @@ def without(key: str) -> dict[str, Any]:
         ({"traces": line(HELLO, BYE), "job": []}, r"job_description\.json: expected an object"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line_that_says_what_to_mend(
+def test_an_error_about_bad_input_is_one_line_that_says_what_to_fix(
     fetch: Run, given: dict[str, Any], message: str
 ) -> None:
     done = fetch(**given)
@@ -142,10 +140,9 @@ def test_bad_input_is_one_line_that_says_what_to_mend(
         raise InputError(done.output)
     written = {path.name for path in Path("data").rglob("*") if path.is_file()}
     assert written <= {"refused.parquet"}  # whole, and what the message refers to
-    assert not Path("metrics").exists()
 
 
-def test_a_test_set_of_ones_own_is_what_is_tested_on(fetch: Run) -> None:
+def test_an_own_test_set_becomes_the_test_set(fetch: Run) -> None:
     test = {"question": json.dumps([HELLO]), "answer": json.dumps(
         {"name": "TrackParcel", "parameters": {"tracking_number": "KX10000"}})}  # fmt: skip
     assert fetch(line(HELLO, BYE), test=json.dumps(test)).exit_code == 0
@@ -163,7 +160,7 @@ def said(number: int, text: str) -> Conversation:
     return Conversation(f"{SOURCE}/{number:07}", SOURCE, messages)
 
 
-def test_the_same_dialogue_is_never_on_both_sides() -> None:
+def test_equal_dialogues_are_never_split_between_train_and_test() -> None:
     traces = [said(number, f"question {number // 3}") for number in range(60)]
     train, test = map(list, split_traces(traces, 0.25, seed=1))
     assert len(test) == 15
@@ -174,7 +171,7 @@ def test_the_same_dialogue_is_never_on_both_sides() -> None:
         split_traces(traces[:1], 0.1, seed=1)
 
 
-def test_traces_are_split_without_being_held(tmp_path: Path) -> None:
+def test_splitting_does_not_hold_the_traces_in_memory(tmp_path: Path) -> None:
     alive: weakref.WeakValueDictionary[int, Conversation] = weakref.WeakValueDictionary()
     most = 0
 
@@ -193,7 +190,7 @@ def test_traces_are_split_without_being_held(tmp_path: Path) -> None:
 
 
 # --- the example ------------------------------------------------------------------------------
-def test_the_examples_traces_are_what_its_script_writes() -> None:
+def test_the_script_of_the_example_writes_its_traces() -> None:
     maker = script("examples/parcels/make_traces.py")
     written = (PARCELS / "traces.jsonl").read_text(encoding="utf-8")
     assert written == "\n".join(maker.invent(maker.SEED)) + "\n"
@@ -208,10 +205,10 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped: dict[str, 
     content["traces"]["path"] = str(PARCELS)
     content["synthesize"]["target"] = 20
     YAML().dump(content, tmp_path / "params.yaml")
-    for stage in ("fetch", "split", "references"):
+    for stage in ("fetch", "split", "label_test"):
         done = run_stage(stage)
         assert done.exit_code == 0, (stage, done.output)
-    for stage in ("traces", "filter", "relabel", "synthesize", "audit"):
+    for stage in ("corrupt", "filter", "relabel", "synthesize", "audit"):
         done = run_stage(stage, "own")
         assert done.exit_code == 0, (stage, done.output)
     return tmp_path
@@ -240,5 +237,5 @@ def test_the_example_goes_from_logs_to_synthetic_conversations(example: Path) ->
     assert {call.name for one in relabelled for _, call in one.turns()} <= declared
     assert read_rows(Path("data/test/decisions.parquet"), DECISIONS)
     assert len(read_conversations(Path("data/tft/own/train.parquet"))) == 20
-    audit = json.loads(Path("data/audit/own.json").read_text())
+    audit = json.loads(Path("data/audit/own.json").read_text())["curation"]
     assert audit == {"not_audited": "nobody knows the right calls of your own traces"}
