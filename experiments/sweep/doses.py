@@ -43,10 +43,15 @@ def queue(root: Path, swept: Swept) -> None:
     """Queue all experiments anew; those of the same names, made or queued before, are removed.
 
     Raises:
-        InputError: params.yaml has no such param, or DVC's words on what went wrong.
+        InputError: params.yaml has no such scenario or param, or DVC's words on what went wrong.
     """
     content = YAML(typ="safe").load(root / "params.yaml")
     for scenario, settings in swept.items():
+        if scenario not in content["scenarios"]:
+            raise InputError(
+                f"experiments/sweep/params.yaml: {scenario!r} is none of params.yaml's scenarios: "
+                f"{', '.join(content['scenarios'])}"
+            )
         for key in settings:
             place = content
             for part in key.split("."):

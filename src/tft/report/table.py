@@ -67,6 +67,8 @@ Contamination = Mapping[str, Mapping[str, Overlap]]
 """What the stage `contamination` found: {pipeline: {scenario: overlap with the tests}}."""
 Sweep = Mapping[str, Mapping[str, Any]]
 """What `sweep.collect` says, by scenario; empty where there was no sweep."""
+MEASURED = "experiments/judge_agreement/judge.json"
+"""How often the judge errs, by which the stage `score` corrected scores."""
 Sheet = tuple[list[str], list[list[str]]]
 """Head and rows of a table, as they are read."""
 
