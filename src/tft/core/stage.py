@@ -65,6 +65,6 @@ def read_times(items: Collection[str]) -> dict[str, Time]:
     """The recorded times, by stage; for stages that run once per item, only those of `items`."""
     return {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(folder.glob("*.json"))
+        for path in sorted(TIMES.glob("*.json"))
         if path.stem.partition("@")[2] in {"", *items}
     }
