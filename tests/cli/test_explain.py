@@ -125,7 +125,7 @@ def refused(row: str) -> str:
 
 
 RELABELLED = [
-    "Relabelling: kept, 1 of 2 turns changed",
+    "Relabeling: kept, 1 of 2 turns changed",
     "  turn 1: from the result",
     '    logged: FindBoats {"harbour": "Nowhere"}',
     '    chosen: FindBoats {"harbour": "Old Lock"}',
@@ -186,7 +186,7 @@ def test_rejected_drafts_tell_why_and_show_what_there_is() -> None:
 @pytest.mark.usefixtures("data")
 def test_a_relabelled_trace_is_shown_as_relabelled() -> None:
     lines = explain("relabeled/noisy_labels/dev/boat-2")
-    assert lines[1] == "Messages as relabelled: 4"
+    assert lines[1] == "Messages as relabeled: 4"
     assert lines[3] == '    1 assistant FindBoats {"harbour": "Old Lock"}'
     assert lines[6:] == way(2)
 
@@ -212,7 +212,7 @@ def test_a_trace_that_relabelling_rejected_tells_its_votes() -> None:
     lines = explain("relabeled/noisy_labels/dev/boat-4")
     assert lines[1] == "Messages as logged: 4"
     assert lines[6:13] == [
-        "Relabelling: rejected, 1 of 1 turns changed",
+        "Relabeling: rejected, 1 of 1 turns changed",
         "  turn 1: nobody knows",
         '    logged: FindBoats {"harbour": "Nowhere"}',
         "    chosen: nothing",
@@ -227,7 +227,7 @@ def test_a_trace_that_the_filter_rejected_is_explained_from_any_later_step() -> 
     told = ["Filter: rejected, relevance 5, coherence 1: because of 5", *way(5)[-4:]]
     assert explain("filtered/noisy_labels/dev/boat-5")[6:] == told
     assert explain("relabeled/noisy_labels/dev/boat-5")[6:] == [
-        "Relabelling: nothing decided, the trace did not come this far",
+        "Relabeling: nothing decided, the trace did not come this far",
         *told,
     ]
 
@@ -268,7 +268,7 @@ def test_a_draft_kept_but_not_in_train_is_an_error(data: Path) -> None:
 
 
 def test_it_runs_as_a_module(data: Path) -> None:
-    command = [sys.executable, "-m", "tft", "explain", "direct/noisy_labels/dev/boat-9"]
+    command = [sys.executable, "-m", "tft.cli", "explain", "direct/noisy_labels/dev/boat-9"]
     done = subprocess.run(command, cwd=data.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: data/direct/noisy_labels: no row 'dev/boat-9'")

@@ -62,14 +62,14 @@ def test_tft_run_runs_dvc_repro_and_returns_its_exit_status(tmp_path: Path) -> N
         )  # fmt: skip
 
     assert call("dvc", "init", "--quiet", "--no-scm").returncode == 0
-    done = call(sys.executable, "-m", "tft", "run")
+    done = call(sys.executable, "-m", "tft.cli", "run")
     assert done.returncode != 0
     # 88 s of its own, and its start.
     assert re.search(r"^\[1/2\] make: \d+ s gone, about 2 min left$", done.stdout, re.MULTILINE)
     assert "[2/2] spoil: " in done.stdout
     assert "failed to reproduce 'spoil'" in done.stdout
     call("sh", "-c", "sed -i 's/ && exit 3//' dvc.yaml")
-    done = call(sys.executable, "-m", "tft", "run")
+    done = call(sys.executable, "-m", "tft.cli", "run")
     assert (done.returncode, "[1/2]" in done.stdout, "[2/2] spoil" in done.stdout) == (
         0,
         False,

@@ -53,7 +53,7 @@ def test_scores_have_intervals_and_the_correction_its_ground(tmp_path: Path) -> 
 def test_labels_of_a_machine_are_mentioned(tmp_path: Path) -> None:
     cell = metrics(MEASURED.judged_by, MEASURED)
     assert "labeled" not in card(tmp_path, cell).text
-    made = card(tmp_path, cell, labelled_by="machine: rules filter, llm relabel")
+    made = card(tmp_path, cell, labeled_by="machine: rules filter, llm relabel")
     assert "labeled by machine: rules filter, llm relabel" in " ".join(made.text.split())
 
 

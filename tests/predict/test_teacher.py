@@ -232,7 +232,7 @@ def test_the_table_has_a_row_for_the_teacher_which_is_judged_once(project: Proje
             rows = [prediction(1, None), prediction(3, None)]
             path = Path(f"data/predictions/students/{student}.parquet")
             write_rows(path, PREDICTIONS, rows)
-        write_json(Path("data/test/summary.json"), {"labelled_by": "the corpus"})
+        write_json(Path("data/test/summary.json"), {"labeled_by": "the corpus"})
         write_experiments()
         write_policies([TEST], [TRACE])
         write_curation("low_data", ["direct", "tft"])

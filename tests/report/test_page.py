@@ -91,7 +91,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         asked = {"llm": {"filter@low_data": {"glm-5": used | {"refusals": {"cut off": 1}}}}}
         write_json(Path("data/filtered/low_data/summary.json"), CURATION["filter"] | asked)
         asked = {"llm": {"label_test": {"glm-5": used | {"cost": None, "refusals": {}}}}}
-        asked["labelled_by"] = "machine: llm filter, rules relabel"
+        asked["labeled_by"] = "machine: llm filter, rules relabel"
         write_json(Path("data/test/summary.json"), asked)
         for name, seconds in TIMES.items():
             noted = {"seconds": seconds, "measured": f"2026-11-25T16:{seconds % 60:02}"}

@@ -112,7 +112,7 @@ def test_the_table_says_what_corrected_scores_rest_on_or_why_there_are_none(tea_
 
 def test_labels_of_a_machine_are_told_of_above_the_table(tea_shop):
     assert "labelled by" not in run_to_table()
-    told = {"labelled_by": "machine: rules filter, llm relabel"}
+    told = {"labeled_by": "machine: rules filter, llm relabel"}
     write_json(Path("data/test/summary.json"), told)
     head, _, _ = run_stage("report").output.partition("## Every cell")
     assert "labelled by machine: rules filter, llm relabel. Scores are against these" in head

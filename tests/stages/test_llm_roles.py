@@ -27,7 +27,7 @@ from ruamel.yaml import YAML
 
 from tft.config import Params
 from tft.core.conversation import Conversation
-from tft.core.records import Draft, Relabelled, Relevance
+from tft.core.records import Draft, Relabeled, Relevance
 from tft.core.tables import (
     DECISIONS,
     DRAFTS,
@@ -400,7 +400,7 @@ def needs_engine(test: Any) -> Any:
     return test
 
 
-def check_shape(scores: list[Relevance], labels: list[Relabelled], drafts: list[Draft]) -> int:
+def check_shape(scores: list[Relevance], labels: list[Relabeled], drafts: list[Draft]) -> int:
     """Answers are nonsense, but well formed, or say what they lack; how many labels differ."""
     assert [score.conversation for score in scores] == [one.id for one in SEVERAL]
     for score in scores:

@@ -152,7 +152,7 @@ def test_an_own_test_set_becomes_the_test_set(fetch: Run) -> None:
     (one,) = read_conversations(Path("data/test/conversations.parquet"))
     assert (one.id, one.source) == ("test/0000001", TEST)
     assert one.messages[-1] == assistant("TrackParcel", {"tracking_number": "KX10000"})
-    assert json.loads(Path("data/test/summary.json").read_text())["labelled_by"] == "the corpus"
+    assert json.loads(Path("data/test/summary.json").read_text())["labeled_by"] == "the corpus"
 
 
 def said(number: int, text: str) -> Conversation:
@@ -222,7 +222,7 @@ def test_the_example_goes_from_logs_to_synthetic_conversations(example: Path) ->
 
     tested = read_conversations(Path("data/test/conversations.parquet"))
     assert tested
-    assert {one.provenance["labelled_by"] for one in tested} == {
+    assert {one.provenance["labeled_by"] for one in tested} == {
         "machine: rules filter, rules relabel"
     }
     # Who is tested is not trained on, and no other trade passes the filter.

@@ -115,7 +115,7 @@ def with_table(readme: str, name: str, result: Path) -> str:
         result: its folder.
 
     Raises:
-        InputError: the line that ends it is missing.
+        InputError: the line that ends it is missing, or the result compares nothing.
     """
     before, start, rest = readme.partition(f"<!-- table: results/{name}/benchmark.md -->\n")
     _, end, after = rest.partition("<!-- /table -->\n")
@@ -124,6 +124,8 @@ def with_table(readme: str, name: str, result: Path) -> str:
     if not end:
         raise InputError("README.md: a table begins, but no line <!-- /table --> ends it")
     kept = json.loads((result / "metrics.json").read_text(encoding="utf-8"))
+    if not kept["comparison"]:
+        raise InputError(f"README.md shows results/{name}, which does not compare TFT and Direct")
     table = readme_table(kept["cells"], kept["comparison"], kept["scenarios"])
     return f"{before}{start}{table}\n{end}{after}"
 

@@ -31,6 +31,8 @@ def load_model(folder: str) -> PreTrainedModel:
 
 def save_adapter(model: PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write the adapter alone, with the tokenizer and its template."""
+    for config in model.peft_config.values():  # a set, which peft would write in any order
+        config.target_modules = sorted(config.target_modules)
     model.save_pretrained(folder)
     (folder / "README.md").unlink()  # peft's is a form to fill in; ours is `card`'s
     tokenizer.save_pretrained(folder)
