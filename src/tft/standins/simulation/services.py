@@ -12,7 +12,7 @@ from tft.core.conversation import Tool
 from tft.core.task import RESPOND, Task
 
 Kind = Literal["city", "name", "category", "flag", "count", "date", "time", "text"]
-"""How the values of a slot are made and said; users never choose a `text`, such as a phone number."""
+"""How values of a slot are made and said; agents only tell a `text`, such as a phone number."""
 
 FLAGS = ("True", "False")
 PRICES = ("inexpensive", "moderate", "expensive", "very expensive")
