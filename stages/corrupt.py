@@ -1,6 +1,6 @@
-"""Make a scenario's training traces, with whatever the scenario says is wrong with them.
+"""Make the traces of one scenario, with the damage that the scenario describes.
 
-Reads data/split/train.parquet. Writes data/direct/SCENARIO/train.parquet; its provenance records
+Reads data/split/train.parquet. Writes data/direct/SCENARIO/train.parquet, whose provenance records
 every changed call with the kind of change and the original.
 
     python stages/corrupt.py noisy_labels
@@ -21,7 +21,7 @@ def main(params: Params, scenario: str) -> None:
     """See the module's docstring."""
     settings = params.scenario(scenario)
     pool = read_conversations(Path("data/split/train.parquet"))
-    if params.corpus == "published":  # corrupted by the publication already
+    if params.corpus == "published":  # these traces are already corrupted
         traces = published_traces(scenario, pool, params.published)
     else:
         traces = corrupt(scenario, settings, pool, params.data_seed)

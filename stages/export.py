@@ -1,9 +1,9 @@
-"""Put together what a user takes away of one cell: adapter, merged weights and model card.
+"""Package the student of one cell: adapter, merged weights, and model card.
 
-Of several training seeds, the first one's student is exported.
+With several training seeds, the student of the first one is packaged.
 
 Reads data/PIPELINE/SCENARIO/train.parquet, data/split/task.json, models/base, the student's adapter
-and loss curve, data/scores/cells/SCENARIO-PIPELINE.json and data/test/summary.json. Writes
+and loss curve, data/scores/cells/SCENARIO-PIPELINE.json, and data/test/summary.json. Writes
 models/students/SCENARIO-PIPELINE.
 
     python stages/export.py noisy_labels tft

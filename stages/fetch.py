@@ -1,9 +1,9 @@
 """Read the corpus: real or simulated dialogues as traces of a tool-calling agent, and its task.
 
-Reads the archive that params name (TFT_SGD_ARCHIVE and TFT_PUBLISHED in the environment name other
-places), or the folder of your own traces. Writes data/corpus: conversations.parquet, task.json,
-refused.parquet (what could not be read of your traces, with the reason) and import.json (how they
-were read).
+Reads the archive named in params (the environment variables TFT_SGD_ARCHIVE and TFT_PUBLISHED
+override it) or the folder of your own traces. Writes data/corpus: conversations.parquet, task.json,
+refused.parquet (which of your traces could not be read, and why), and import.json (how they were
+read).
 
     python stages/fetch.py
 """
@@ -27,7 +27,7 @@ def main(params: Params) -> None:
     conversations, task, report = load_corpus(params)
     try:
         write_stream(CORPUS / "conversations.parquet", conversations)
-    finally:  # an error about too many refusals sends the reader to this file
+    finally:  # an error about too many refusals refers to this file
         write_rows(CORPUS / "refused.parquet", REFUSED, report.refused)
     write_task(CORPUS / "task.json", task)
     write_json(CORPUS / "import.json", report.summary())

@@ -1,8 +1,8 @@
-"""Keep the traces of one scenario that fit the task and are coherent.
+"""Keep those traces of one scenario that are relevant to the task and coherent.
 
 Reads data/direct/SCENARIO/train.parquet and data/split/task.json. Writes data/filtered/SCENARIO:
-train.parquet (the traces that pass, unchanged), scores.parquet (every trace's scores and their
-reason) and summary.json.
+train.parquet (the traces that pass, unchanged), scores.parquet (the scores of every trace, with the
+reason), and summary.json.
 
     python stages/filter.py trace_mixing
 """
@@ -43,8 +43,8 @@ def main(params: Params, scenario: str) -> None:
             f"scenario {scenario!r}: none of {len(scores)} traces reaches relevance "
             f"{threshold.min_relevance} and coherence {threshold.min_coherence}; the best has "
             f"{best.relevance} and {best.coherence} ({best.reason}). Every score is in "
-            f"{folder}/scores.parquet; lower filter.thresholds.{scenario}, or see whether the "
-            "traces are of this task"
+            f"{folder}/scores.parquet; lower filter.thresholds.{scenario}, or check whether the "
+            "traces belong to this task"
         )
     write_conversations(folder / "train.parquet", [trace for trace in traces if trace.id in kept])
     counts = {"traces": len(traces), "kept": len(kept), "rejected": len(traces) - len(kept)}

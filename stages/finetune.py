@@ -1,9 +1,9 @@
-"""Fine-tune a student with LoRA on one cell's conversations, from one training seed.
+"""Fine-tune a student with LoRA on the conversations of one cell, with one training seed.
 
-Reads data/PIPELINE/SCENARIO/train.parquet, data/split/task.json, the student's base and
-data/teacher/summary.json: students of a teacher that scores too low itself are not trained. Writes
+Reads data/PIPELINE/SCENARIO/train.parquet, data/split/task.json, the student's base, and
+data/teacher/summary.json, because students of a teacher that scores too low are not trained. Writes
 models/adapters/SCENARIO-PIPELINE-SEED and reports/loss/SCENARIO-PIPELINE-SEED.csv. A killed run
-goes on from its last checkpoint in TFT_CACHE; cells with equal conversations share one training.
+resumes from its last checkpoint in TFT_CACHE. Cells with equal conversations share one training.
 
     python stages/finetune.py noisy_labels direct 123
 """

@@ -1,7 +1,7 @@
 """Give every predicted turn a verdict, good or bad, with its reason.
 
-Reads data/test/conversations.parquet, data/split/task.json, data/predictions and data/teacher.
-Writes data/verdicts: NAME.parquet for every student, policy and teacher, and summary.json.
+Reads data/test/conversations.parquet, data/split/task.json, data/predictions, and data/teacher.
+Writes data/verdicts: NAME.parquet for every student, policy, and teacher, and summary.json.
 
     python stages/judge.py
 """
@@ -27,18 +27,18 @@ def main(params: Params) -> None:
     judge, judged_by = choose(params.judge, models, "judge", params.today)
     test = read_conversations(Path("data/test/conversations.parquet"))
     task = read_task(Path("data/split/task.json"))
-    cells, everything = {}, []
+    cells, all_verdicts = {}, []
     for path in prediction_files(Path("data")):
         turns = read_turns(path, test)
         verdicts = judge(turns, task)
         write_rows(VERDICT_FOLDER / path.name, VERDICTS, verdict_rows(turns, verdicts, judged_by))
         counts = cells[path.stem] = count_verdicts(verdicts)
-        everything += verdicts
+        all_verdicts += verdicts
         bad = counts["bad"]
         by_count = sorted(bad, key=lambda reason: -bad[reason])
         listed = ", ".join(f"{reason} {bad[reason]}" for reason in by_count)
         print(f"{path.stem}: {len(turns)} turns, {sum(bad.values())} bad ({listed or 'none'})")
-    summary = {"judged_by": judged_by, "judges": judges_agreement(everything), "cells": cells}
+    summary = {"judged_by": judged_by, "judges": judges_agreement(all_verdicts), "cells": cells}
     write_json(VERDICT_FOLDER / "summary.json", summary | models.usage())
 
 

@@ -1,11 +1,11 @@
-"""Label the held-out conversations that nobody labeled.
+"""Label the held-out conversations that have no labels yet.
 
-The calls of a benchmark's held-out conversations, or of a test.jsonl, are labels already and stay
-as they are. Held-out traces of your own are filtered and relabeled like those that are trained on.
+The calls of a benchmark's held-out conversations, or of a test.jsonl, are already labels and stay
+as they are. Held-out traces of your own are filtered and relabeled like the training traces.
 
 Reads data/split/held_out.parquet and data/split/task.json. Writes data/test: conversations.parquet,
-scores.parquet and decisions.parquet (what filter and committee said of each conversation and turn)
-and summary.json, which says who labeled the test set.
+scores.parquet and decisions.parquet (the decisions of filter and committee on each conversation and
+turn), and summary.json, which says who labeled the test set.
 
     python stages/label_test.py
 """
@@ -55,7 +55,7 @@ def main(params: Params) -> None:
     if not test:
         raise InputError(
             f"none of {len(held_out)} held-out traces passed filter and relabeling; see {TEST}; "
-            "raise traces.test_fraction, or bring a test.jsonl"
+            "raise traces.test_fraction, or provide a test.jsonl"
         )
     write_conversations(TEST / "conversations.parquet", test)
     turns = sum(1 for conversation in test for _ in conversation.turns())

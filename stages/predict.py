@@ -1,10 +1,10 @@
-"""Let the untuned base, every student and every policy answer each held-out turn.
+"""Let the untuned base, every student, and every policy answer each held-out turn.
 
-One stage for all students, because all adapters share one engine. What was decoded before comes
-from TFT_CACHE, so only students whose adapter changed are decoded again.
+This is one stage for all students, because all adapters share one engine. Earlier answers come from
+TFT_CACHE, so only students whose adapters changed decode again.
 
-Reads data/test/conversations.parquet, data/split/task.json, the student's base, models/adapters
-and, for the policies, the first scenario's traces, data/direct/SCENARIO/train.parquet. Writes
+Reads data/test/conversations.parquet, data/split/task.json, the student's base, models/adapters,
+and, for the policies, the traces of the first scenario, data/direct/SCENARIO/train.parquet. Writes
 data/predictions/students/NAME.parquet and data/predictions/policies/NAME.parquet.
 
     python stages/predict.py
@@ -30,7 +30,7 @@ def main(params: Params) -> None:
     task = read_task(Path("data/split/task.json"))
     tests = read_conversations(Path("data/test/conversations.parquet"))
 
-    # --- policies: what a score is worth ---
+    # --- baseline policies ---
     traces = read_conversations(Path("data/direct") / params.run[0] / "train.parquet")
     for name, policy in policies(traces).items():
         path = PREDICTED / "policies" / f"{name}.parquet"
@@ -40,10 +40,10 @@ def main(params: Params) -> None:
     student = params.students[params.student]
     tokenizer = load_tokenizer(student.base, student.template)
     room = student.max_length - params.predict.max_new_tokens
-    asked = prompts(tokenizer, task, tests, room)
-    adapters = adapters_of(params.run, params.pipelines, params.training_seeds)
+    turn_prompts = prompts(tokenizer, task, tests, room)
+    adapters = adapters_of(params.scenarios, params.pipelines, params.training_seeds)
     cache = cache_folder("predictions")
-    answers = predict(student, tokenizer, asked, adapters, params.predict, cache)
+    answers = predict(student, tokenizer, turn_prompts, adapters, params.predict, cache)
     for name, rows in answers.items():
         write_rows(PREDICTED / "students" / f"{name}.parquet", PREDICTIONS, rows)
 

@@ -1,8 +1,8 @@
-"""Relabel the traces that the filter kept: what the agent should have called at every turn.
+"""Relabel the traces that the filter kept: decide the agent's right call at every turn.
 
 Reads data/filtered/SCENARIO/train.parquet and data/split/task.json. Writes data/relabeled/SCENARIO:
-train.parquet (the relabeled traces), decisions.parquet (the votes, choice and reason of every turn,
-of rejected traces too) and summary.json.
+train.parquet (the relabeled traces), decisions.parquet (votes, decision, and reason for every turn,
+including those of rejected traces), and summary.json.
 
     python stages/relabel.py noisy_labels
 """
@@ -41,7 +41,7 @@ def main(params: Params, scenario: str) -> None:
     if not kept:
         reasons = Counter(result.rejection for result in results).most_common(1)
         raise InputError(
-            f"scenario {scenario!r}: no call of any trace could be decided, most often: {reasons}; "
+            f"scenario {scenario!r}: relabeling rejected all traces, most often for: {reasons}; "
             f"every vote is in {folder}/decisions.parquet"
         )
     write_conversations(folder / "train.parquet", kept)

@@ -1,11 +1,11 @@
-"""Lay the run out as the benchmark's table, and as a page with every turn and chart.
+"""Write the results: the benchmark's table, and a page with all charts and test turns.
 
-Reads data/scores, data/verdicts, data/predictions, data/teacher, data/test, data/audit, what the
-students were trained on (data/PIPELINE/SCENARIO), reports/loss, and what the experiments ship
-(experiments/robustness/robustness.json, experiments/sweep/sweep.json). Writes reports/benchmark.md,
-reports/index.html, metrics/headline.json (the judge's scores of the pipeline that report.pipeline
-names, flat, which `dvc metrics diff` lines up) and what `dvc plots` draws of the comparisons:
-reports/delta.csv, reports/robustness.csv and reports/sweep.csv.
+Reads data/scores, data/verdicts, data/predictions, data/teacher, data/test, data/audit, the
+training data (data/PIPELINE/SCENARIO), reports/loss, and the results of experiments that ship with
+the repository (experiments/robustness/robustness.json, experiments/sweep/sweep.json). Writes
+reports/benchmark.md, reports/index.html, metrics/headline.json (the judge scores of the pipeline
+named by report.pipeline, for `dvc metrics diff`), and what `dvc plots` draws of the comparisons:
+reports/delta.csv, reports/robustness.csv, and reports/sweep.csv.
 
     python stages/report.py
 """
@@ -45,7 +45,7 @@ def main(params: Params) -> None:
         student=layout.student,
     ) + render_robustness(run.robustness, layout.scenarios, layout.pipelines)
     write_text(REPORTS / "benchmark.md", table)
-    print(f"{table}\nreports/index.html: open it in a browser")
+    print(f"{table}\nOpen reports/index.html in a browser for charts and turns.")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Compare every predicted turn with its reference, sum up per cell, compare TFT with Direct.
+"""Compare every predicted turn with its reference, summarize cells, and compare TFT with Direct.
 
-A cell is a scenario with a pipeline; it has one student per training seed. Policies and teacher are
-cells of their own.
+A cell is a scenario with a pipeline, and has one student per training seed. Policies and teacher
+are cells of their own.
 
 Reads data/predictions, data/teacher, data/verdicts, data/test/conversations.parquet,
-data/split/task.json and experiments/judge_agreement/judge.json (how often the judge errs: scores
-are corrected by that). Writes data/scores: turns/NAME.parquet and breakdown/NAME.json for every
-student, policy and teacher, cells/CELL.json, and comparison.json, which is empty unless both
-pipelines run. What `dvc plots` draws of a breakdown goes to NAME.csv in reports/confusion,
-reports/arguments and reports/curves.
+data/split/task.json, and experiments/judge_agreement/judge.json (the judge's error rates, for which
+scores are corrected). Writes data/scores: turns/NAME.parquet and breakdown/NAME.json for every
+student, policy, and teacher, cells/CELL.json, and comparison.json, which is empty unless both
+pipelines run. Also writes what `dvc plots` draws of a breakdown, NAME.csv in reports/confusion,
+reports/arguments, and reports/curves.
 
     python stages/score.py
 """

@@ -1,7 +1,7 @@
 """Hold out the test conversations before anything is done to the traces.
 
-Reads data/corpus. Writes data/split: train.parquet (what may be trained on, of every service),
-held_out.parquet and task.json.
+Reads data/corpus. Writes data/split: train.parquet (the training conversations of every service),
+held_out.parquet, and task.json.
 
     python stages/split.py
 """

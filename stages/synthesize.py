@@ -1,12 +1,12 @@
 """Generate clean conversations from the relabeled traces of one scenario, and validate them.
 
-Reads data/relabeled/SCENARIO/train.parquet (some become seed conversations),
-data/filtered/SCENARIO/train.parquet (the rest is context) and data/split/task.json. Writes
-data/tft/SCENARIO: train.parquet, drafts.parquet (everything generated, with the reason for keeping
-or rejecting it) and summary.json.
+Reads data/relabeled/SCENARIO/train.parquet (some of which become seed conversations),
+data/filtered/SCENARIO/train.parquet (the rest, which is context), and data/split/task.json. Writes
+data/tft/SCENARIO: train.parquet, drafts.parquet (all generated conversations, with the reason for
+keeping or rejecting each), and summary.json.
 
-data/test/conversations.parquet is read when all is done, to fail on copies of test conversations:
-nothing that generates sees it.
+Reads data/test/conversations.parquet only after generation, to fail on copies of test
+conversations.
 
     python stages/synthesize.py noisy_labels
 """

@@ -1,11 +1,12 @@
 """Let the teacher answer every held-out turn itself, and judge its answers.
 
-The stage `finetune` refuses to train the students of a teacher that scores badly itself. Rules that
-write conversations answer no turn: with `teacher.role: none` nobody answers, and there is no gate.
+The stage `finetune` refuses to train students of a teacher that scores badly itself. Rules that
+write conversations cannot answer turns, so with `teacher.role: none` there is no teacher and no
+gate.
 
 Reads data/test/conversations.parquet and data/split/task.json. Writes data/teacher: summary.json
-and, of a teacher, teacher.parquet (its answers, which are judged and scored again beside those of
-the students) and verdicts/teacher.parquet.
+and, with a teacher, teacher.parquet (its answers, which are judged and scored again beside those
+of the students) and verdicts/teacher.parquet.
 
     python stages/teacher.py
 """
@@ -40,13 +41,13 @@ def main(params: Params) -> None:
     answer = choose_teacher(params.teacher, models, "teacher")
     if answer is None:
         write_json(TEACHER / "summary.json", {"role": params.teacher.role})
-        print("teacher.role is none: nobody answers")
+        print("teacher.role is none: there is no teacher to test")
         return
     test = read_conversations(Path("data/test/conversations.parquet"))
     task = read_task(Path("data/split/task.json"))
     write_rows(TEACHER / "teacher.parquet", PREDICTIONS, answer(test, task))
     turns = read_turns(TEACHER / "teacher.parquet", test)
-    # Without the judge's requests: the stage judge makes them again and counts them as its costs.
+    # Without the judge's requests, which the stage judge repeats and counts as its own.
     usage = models.usage()
     judge, judged_by = choose(params.judge, models, "teacher, judge", params.today)
     verdicts = judge(turns, task)
@@ -54,7 +55,7 @@ def main(params: Params) -> None:
     write_rows(TEACHER / "verdicts" / "teacher.parquet", VERDICTS, rows)
     judged = [row | {"judge": float(row["good"])} for row in rows if row["good"] is not None]
     if not judged:
-        raise InputError(f"{TEACHER}/verdicts: no turn has a verdict; its reasons say why")
+        raise InputError(f"{TEACHER}/verdicts: no turn has a verdict; the column `reason` says why")
     score = estimate(judged, "judge")
     summary = {
         "role": params.teacher.role,

@@ -1,1 +1,1 @@
-"""How often the judge agrees with published verdicts."""
+"""Experiment: how often the judge agrees with published verdicts."""

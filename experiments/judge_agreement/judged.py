@@ -1,7 +1,6 @@
-"""The published verdicts: what a judge of another make said of other students' predictions.
+"""The published verdicts: those of another judge on the predictions of other students.
 
-They check the metrics and say how far a judge agrees with the published one; nothing trains on
-them.
+They are used to check metrics and to measure a judge's agreement; nothing trains on them.
 """
 
 import json
@@ -16,12 +15,12 @@ from tft.core.task import RESPOND
 from tft.evaluation.agreement import Agreement, agreement
 
 VERDICT = "llm-as-a-judge"
-# As the repository names them, or all in the folder judged/ of a flat copy.
+# The names in the repository, or all files in the folder judged/ of a flat copy.
 JUDGED_FILE = re.compile(r"(.*/)?([^/]*-predictions[^/]*|judged/[^/]+)\.jsonl")
 
 
 class JudgedRow(NamedTuple):
-    """A published turn, its raw answer string and its published scores, judge included."""
+    """A published turn, its raw answer string, and its published scores, including the judge's."""
 
     turn: Turn
     answer: str
@@ -39,16 +38,16 @@ class JudgedRow(NamedTuple):
 
 
 def read_judged(path: Path) -> list[JudgedRow]:
-    """Read a published prediction file (JSON lines: question, answer, prediction and metrics).
+    """Read a published prediction file: JSON lines with question, answer, prediction, and metrics.
 
     Raises:
-        InputError: names the file and the line that is not of that form.
+        InputError: a line has another format; names the file and the line.
     """
     return parse_judged(str(path), path.read_bytes())
 
 
 def parse_judged(where: str, content: bytes) -> list[JudgedRow]:
-    """The content of a published prediction file; `where` names it in errors and turns."""
+    """Parse a published prediction file; `where` names it in errors and turns."""
     rows = []
     for number, line in enumerate(content.splitlines()):
         try:
@@ -70,10 +69,10 @@ def parse_judged(where: str, content: bytes) -> list[JudgedRow]:
 
 
 def measure(rows: Sequence[JudgedRow], verdicts: Sequence[Verdict]) -> dict[str, Agreement]:
-    """How far verdicts agree with the published ones: on all turns, by kind, and by name alone.
+    """The agreement of verdicts with the published ones, on all turns and by kind of turn.
 
-    `name_alone` is what a judge would reach that looks at nothing but the function's name. Turns
-    without a verdict are left out; kinds without turns too.
+    `name_alone` is the agreement of a judge that considers only the function's name. Turns without
+    a verdict and kinds without turns are left out.
 
     Raises:
         InputError: no turn has a verdict.
@@ -97,7 +96,7 @@ def measure(rows: Sequence[JudgedRow], verdicts: Sequence[Verdict]) -> dict[str,
 
 
 def read_call(text: str) -> ToolCall | ParseError:
-    """A published call: with or without tags, `parameters` or `arguments`."""
+    """Parse a published call, with or without tags, with `parameters` or `arguments`."""
     body = text.strip().removeprefix("<tool_call>").removesuffix("</tool_call>")
     try:
         value: Any = json.loads(body)

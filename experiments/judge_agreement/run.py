@@ -1,9 +1,9 @@
 """Measure how often the judge agrees with the published verdicts of a large language model.
 
 Reads the published judged predictions and their task (`published` in params.yaml, or
-TFT_PUBLISHED); writes experiments/judge_agreement/measured/judge.json, and prints every turn on
-which the two disagree. `make judge-agreement` copies the file to
-experiments/judge_agreement/judge.json, by which the stage `score` corrects scores.
+TFT_PUBLISHED). Writes experiments/judge_agreement/measured/judge.json, and prints every turn on
+which the two judges disagree. `make judge-agreement` copies the file to
+experiments/judge_agreement/judge.json, with which the stage `score` corrects scores.
 
     python -m experiments.judge_agreement.run
 """

@@ -1,1 +1,1 @@
-"""How the tiny base student is made."""
+"""Experiment: make the tiny base model."""

@@ -23,11 +23,11 @@ def write_base_card(
     """Write the tiny base's README.md.
 
     Args:
-        folder: of the base, with its config.json.
-        params: of the training.
-        commit: SGD's.
-        dialogues: how many it was trained on, by service.
-        loss: in nats per token.
+        folder: The folder of the base, with its config.json.
+        params: The params of the training.
+        commit: The commit of SGD.
+        dialogues: The number of training dialogues, by service.
+        loss: The final training loss, in nats per token.
     """
     card = ModelCard.from_template(
         ModelCardData(

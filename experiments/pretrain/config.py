@@ -26,7 +26,7 @@ class PretrainConfig(Section):
     steps: Count
     copy_steps: Annotated[int, Field(ge=0)]
     copy_share: Fraction
-    # Spans of up to 10 tokens are copied from a sequence's first third on.
+    # At least 33, because spans of up to 10 tokens are copied after a sequence's first third.
     copy_lengths: Annotated[list[Annotated[int, Field(ge=33)]], Field(min_length=2, max_length=2)]
     invented_share: Fraction
     learning_rate: Annotated[float, Field(gt=0)]

@@ -1,20 +1,20 @@
-"""Sequences that teach copying: random spans of tokens that come again."""
+"""Sequences that teach copying: random tokens in which spans recur."""
 
 import random
 from collections.abc import Sequence
 
 from tft.student.pack import Row
 
-SMALL_POOL = 0.5  # share of sequences drawn from few tokens, each of which comes many times
-REPEATED = 0.05  # share of tokens that the next one repeats, as in "Bora Bora"
+SMALL_POOL = 0.5  # the share of sequences drawn from few tokens, each of which occurs many times
+REPEATED = 0.05  # the share of tokens that repeat the one before, as in "Bora Bora"
 
 
 def add_copying(row: Row, length: int, tokens: range, rng: random.Random) -> None:
-    """Append one sequence of `length` random tokens in which spans of earlier ones are repeated.
+    """Append one sequence of `length` random tokens in which spans of earlier tokens recur.
 
-    The targets are the repeated tokens but for the first of each span, which nothing announces. In
-    a sequence drawn from few tokens, a copy goes on where more than the last token matches. The
-    sequence sees nothing else in the row.
+    The targets are the repeated tokens, except for the first of each span, which is unpredictable.
+    In a sequence drawn from few tokens, the last token alone does not determine how a copy
+    continues. The sequence attends to nothing else in the row.
     """
     pool: Sequence[int] = tokens
     if rng.random() < SMALL_POOL:

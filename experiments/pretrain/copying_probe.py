@@ -2,12 +2,12 @@
 
     python -m experiments.pretrain.copying_probe [--model models/students/baseline-direct/merged]
 
-A service that no training data know, a user who names an invented person or place, small talk
-without names, and then the call in which the name must stand: the prompt ends behind `"name": "`.
-Distance is counted in tokens from the name's first token in the user's message to its first in the
-call. Scored are the most likely tokens, each after the right ones before it: the share of name
-tokens that are right, and of names right as a whole including the quote that ends them, which is
-when greedy decoding copies the name.
+The conversation is with a service that is in no training data. A user mentions an invented person
+or place, small talk without names follows, and then a call that needs the name; the prompt ends
+after `"name": "`. Distance is counted in tokens, from the name's first token in the user's message
+to its first token in the call. Each token is predicted given the right ones before it. Scores are
+the share of name tokens that are right, and the share of names that are completely right, including
+the quotation mark at the end, which is when greedy decoding copies the name.
 """
 
 import math
@@ -27,7 +27,7 @@ from tft.core.task import RESPOND, Task
 from tft.student.template import load_tokenizer, render
 
 DISTANCES = (50, 100, 200, 500, 1000, 2000)
-LONGEST_NAME = 24  # tokens; a byte-level tokenizer can make more of one
+LONGEST_NAME = 24  # tokens; a byte-level tokenizer may need more for a name
 
 TEXT = {"type": "string"}
 TASK = Task(
@@ -69,7 +69,7 @@ ANSWERS = (
 
 
 class Probe(NamedTuple):
-    """Token ids up to the quote behind the name; the last `targets` of them are scored."""
+    """Token ids up to the quotation mark after the name; the last `targets` of them are scored."""
 
     ids: list[int]
     targets: int
@@ -90,12 +90,12 @@ def probe(tokenizer: PreTrainedTokenizerBase, distance: int, rng: random.Random)
         def token_at(position: int, offsets: list[tuple[int, int]] = offsets) -> int:
             return next(i for i, (_, end) in enumerate(offsets) if end > position)
 
-        said = text.index(opening.format(name)) + opening.index("{")
+        mention = text.index(opening.format(name)) + opening.index("{")
         copied = text.rindex(name)
         first, quote = token_at(copied), token_at(copied + len(name))
-        found = first - token_at(said)
-        if found >= distance:
-            return Probe(ids[: quote + 1], quote + 1 - first, found)
+        measured = first - token_at(mention)
+        if measured >= distance:
+            return Probe(ids[: quote + 1], quote + 1 - first, measured)
         messages += [
             assistant(RESPOND, {"message": rng.choice(ANSWERS)}),
             user(rng.choice(ASIDES)),
@@ -103,29 +103,29 @@ def probe(tokenizer: PreTrainedTokenizerBase, distance: int, rng: random.Random)
 
 
 @torch.no_grad()
-def hits(model: PreTrainedModel, one: Probe) -> list[bool]:
-    """Per scored token, whether it is the most likely one."""
-    ids = torch.tensor([one.ids], device=model.device)
-    logits = model(input_ids=ids[:, :-1], logits_to_keep=one.targets).logits[0]
-    return logits.argmax(-1).eq(ids[0, -one.targets :]).tolist()
+def hits(model: PreTrainedModel, probed: Probe) -> list[bool]:
+    """For each scored token, whether it is the most likely one."""
+    ids = torch.tensor([probed.ids], device=model.device)
+    logits = model(input_ids=ids[:, :-1], logits_to_keep=probed.targets).logits[0]
+    return logits.argmax(-1).eq(ids[0, -probed.targets :]).tolist()
 
 
 def names(
     tokenizer: PreTrainedTokenizerBase, distance: int, number: int, seed: int
 ) -> Iterator[Probe]:
-    """`number` probes, each with another invented name, `distance` tokens from mention to call."""
+    """Yield `number` probes with different names, `distance` tokens from mention to call."""
     rng = random.Random(f"{seed}/{distance}")
     while number:
-        one = probe(tokenizer, distance, rng)
-        if one.targets <= LONGEST_NAME:
+        candidate = probe(tokenizer, distance, rng)
+        if candidate.targets <= LONGEST_NAME:
             number -= 1
-            yield one
+            yield candidate
 
 
 @click.command(help=__doc__)
 @click.option("--model", "folder", default="models/base", show_default=True)
 @click.option("--template", default="unified", show_default=True)
-@click.option("--number", default=100, show_default=True, help="of names for each distance")
+@click.option("--number", default=100, show_default=True, help="Names per distance.")
 @click.option("--seed", default=0, show_default=True)
 def main(folder: str, template: str, number: int, seed: int) -> None:
     """See the module's docstring."""
@@ -136,20 +136,20 @@ def main(folder: str, template: str, number: int, seed: int) -> None:
     rows = []
     for distance in DISTANCES:
         probes = list(names(tokenizer, distance, number, seed))
-        right = [hits(model, one) for one in probes]
-        of_names = [hit for one in right for hit in one[:-1]]
+        right = [hits(model, probed) for probed in probes]
+        of_names = [hit for name_hits in right for hit in name_hits[:-1]]
         whole = sum(map(all, right)) / number
         rows.append(
             [
-                f"{sum(one.distance for one in probes) / number:.0f}",
+                f"{sum(probed.distance for probed in probes) / number:.0f}",
                 f"{sum(map(len, right)) / number:.1f}",
-                f"{sum(one[0] for one in right) / number:.3f}",
+                f"{sum(name_hits[0] for name_hits in right) / number:.3f}",
                 f"{sum(of_names) / len(of_names):.3f}",
                 f"{whole:.3f} ± {math.sqrt(whole * (1 - whole) / number):.3f}",
             ]
         )
-    head = ["distance, tokens", "tokens a name", "first token", "all name tokens", "whole names"]
-    print(f"{folder}: {number} unseen names for each distance\n")
+    head = ["distance, tokens", "tokens per name", "first token", "all name tokens", "whole names"]
+    print(f"{folder}: {number} unseen names per distance\n")
     print(tabulate(rows, head, tablefmt="github", disable_numparse=True))
 
 

@@ -1,4 +1,4 @@
-"""Making the tiny base: copying, and dialogues of many services with ever new values."""
+"""Pretraining of the tiny base, on copying and on dialogues of many services with new values."""
 
 import hashlib
 import json
@@ -24,14 +24,14 @@ from tft.student.finetune import fit, training_arguments
 from tft.student.pack import Row
 from tft.student.template import END_OF_TURN, load_tokenizer, render
 
-TOKENIZER_SAMPLE = 3000  # conversations; more change no merge that matters at 4,096 tokens
+TOKENIZER_SAMPLE = 3000  # conversations; with 4,096 tokens, more change no merge that matters
 
 Draw = Callable[[str, random.Random], Conversation]
-"""A fresh conversation of the named service; all randomness from the given source."""
+"""Draws a new conversation of a service, given by name, with the given source of randomness."""
 
 
 class PretrainingRows(Dataset[Row]):
-    """Row i depends on the seed and i alone, so that a killed run resumes with the same rows."""
+    """Training rows. Row i depends only on the seed and i, so that a killed run can resume."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class PretrainingRows(Dataset[Row]):
         draw: Draw,
         params: PretrainConfig,
     ) -> None:
-        """Prepare each service's prompt; `weights` are its shares of the rows."""
+        """Prepare the prompt of each service; rows are drawn from services by `weights`."""
         self.tokenizer, self.tasks, self.draw, self.params = tokenizer, tasks, draw, params
         self.services, self.weights = list(weights), list(weights.values())
         self.prefixes = {
@@ -50,7 +50,7 @@ class PretrainingRows(Dataset[Row]):
         }
 
     def __len__(self) -> int:
-        """Steps of the whole run."""
+        """The number of steps of the whole run."""
         return self.params.steps
 
     def __getitem__(self, index: int) -> Row:
@@ -62,7 +62,7 @@ class PretrainingRows(Dataset[Row]):
     def _copying_row(self, index: int, rng: random.Random) -> Row:
         shortest, longest = self.params.copy_lengths
         progress = max(0, index - self.params.copy_steps) / self.params.steps
-        if self.params.start:  # it copies already
+        if self.params.start:  # this model copies already
             progress = 1.0
         words = range(len(self.tokenizer.all_special_tokens), len(self.tokenizer))
         row = Row()
@@ -85,7 +85,7 @@ class PretrainingRows(Dataset[Row]):
         return row
 
     def _add_targets(self, row: Row, start: int, conversation: Conversation) -> None:
-        """Train on the assistant's turns, as in fine-tuning: at this size it pays (docs/LOG.md)."""
+        """Train on assistant turns only, as in fine-tuning, which helps at this size (docs/log)."""
         opening = self._ids("<|im_start|>")[0]
         begins = [i for i in range(start, len(row.ids)) if row.ids[i] == opening]
         ends = [*begins[1:], len(row.ids)]
@@ -106,12 +106,12 @@ def pretrain(
     checkpoints: Path,
     output: Path,
 ) -> float:
-    """Train the base, from nothing or from `params.start`, and write it in bf16 to `output`.
+    """Train the base, from random weights or from `params.start`, and write it in bf16.
 
-    A killed run of the same params and data goes on from its last checkpoint in `checkpoints`.
+    A killed run with the same params and data resumes from its last checkpoint in `checkpoints`.
 
     Returns:
-        The mean training loss of the last tenth of the steps, in nats a target token.
+        The mean training loss of the last tenth of the steps, in nats per target token.
 
     Raises:
         InputError: there is no model at `params.start`.
@@ -165,7 +165,7 @@ def pretrain(
 def _texts(
     tasks: Mapping[str, Task], weights: Mapping[str, int], draw: Draw, params: PretrainConfig
 ) -> list[str]:
-    """What the tokenizer learns its merges from: prompts and dialogues in the student's form."""
+    """The texts on which the tokenizer is trained: prompts and dialogues in the student's form."""
     rng = random.Random(f"{params.seed}/tokenizer")
     texts = [
         "\n".join([task.description, *(json.dumps(tool) for tool in task.tools_openai())])

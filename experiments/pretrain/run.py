@@ -1,8 +1,8 @@
 """Train the tiny base student on the SGD services that the benchmark does not use.
 
-Reads the SGD archive (`sgd` in params.yaml, or TFT_SGD_ARCHIVE) and the model to start from; writes
-experiments/pretrain/base. `make pretrain` copies it to models/base, where the pipeline takes it
-from. A killed run goes on from its last checkpoint in TFT_CACHE.
+Reads the SGD archive (`sgd` in params.yaml, or TFT_SGD_ARCHIVE) and the model to start from. Writes
+experiments/pretrain/base, which `make pretrain` copies to models/base for the pipeline to use. A
+killed run resumes from its last checkpoint in TFT_CACHE.
 
     python -m experiments.pretrain.run
 """
@@ -35,7 +35,7 @@ def main(params: PretrainConfig) -> None:
     dialogues = defaultdict(list)
     for member, dialogue in read_dialogues(archive, sgd, services):
         dialogues[dialogue["services"][0]].append((member, dialogue))
-    pool = slot_values(dialogue for drawn in dialogues.values() for _, dialogue in drawn)
+    pool = slot_values(dialogue for of_service in dialogues.values() for _, dialogue in of_service)
 
     def draw(service: str, rng: random.Random) -> Conversation:
         member, dialogue = rng.choice(dialogues[service])

@@ -1,7 +1,7 @@
-"""Dialogues with other values: names consistently replaced by unseen ones, moments by others.
+"""Dialogues with other values: names, times, and dates are replaced consistently.
 
-A model that only ever sees a few hundred real names learns them by heart instead of reading them;
-one that never sees a name twice has to copy it from where it stands in the conversation.
+A model that sees only a few hundred real names memorizes them. One that never sees a name twice has
+to copy it from the conversation.
 """
 
 import random
@@ -20,7 +20,7 @@ JOINTS = [" ", " ", " ", " ", " ", " & ", "-", " of ", " the ", " de "]
 
 
 def invented_value(rng: random.Random) -> str:
-    """A name nobody bears: one to four words of made-up syllables, some with a number or twice."""
+    """An invented name: one to four words of made-up syllables, some repeated or with a number."""
     words = []
     for _ in range(rng.choices([1, 2, 3, 4], [30, 40, 20, 10])[0]):
         syllables = rng.choices([1, 2, 3], [25, 55, 20])[0]
@@ -30,7 +30,7 @@ def invented_value(rng: random.Random) -> str:
         words.append(word.capitalize() + ("'s" if rng.random() < 0.05 else ""))
     if rng.random() < 0.08:
         words.insert(rng.choice([0, len(words)]), str(rng.randint(1, 999)))
-    if rng.random() < 0.08:  # as in "Bora Bora": where a word comes twice, a copy may go in circles
+    if rng.random() < 0.08:  # as in "Bora Bora", where a model that copies may run in circles
         words.insert(1, words[0])
     name = words[0]
     for word in words[1:]:
@@ -39,32 +39,32 @@ def invented_value(rng: random.Random) -> str:
 
 
 class Pool(NamedTuple):
-    """What real values are replaced by, from the same dialogues."""
+    """Replacements for real values, from the same dialogues."""
 
     names: dict[str, list[str]]
-    """Per slot, every value that names something."""
+    """For each slot, every value that names something."""
 
     spellings: dict[str, dict[str, list[str]]]
-    """Per kind of moment (time, date) and canonical value, every way it is said."""
+    """For each kind (time, date) and canonical value, every way in which it is said."""
 
 
 def slot_values(dialogues: Iterable[dict[str, Any]]) -> Pool:
-    """Collect the names and moments that dialogues speak of, each list sorted."""
+    """Collect the names, times, and dates in dialogues; every list is sorted."""
     names: dict[str, set[str]] = defaultdict(set)
     spellings: dict[str, dict[str, set[str]]] = {kind: defaultdict(set) for kind in MOMENTS}
     for dialogue in dialogues:
         for slot, value in _values(dialogue):
             if _is_name(value):
                 names[slot].add(value)
-        for said, canonical in _said(dialogue):
+        for spelling, canonical in _said(dialogue):
             kind = _moment(canonical)
-            if kind and _is_distinct(said):
-                spellings[kind][canonical].add(said)
+            if kind and _is_distinct(spelling):
+                spellings[kind][canonical].add(spelling)
     return Pool(
-        {slot: sorted(found) for slot, found in names.items()},
+        {slot: sorted(values) for slot, values in names.items()},
         {
-            kind: {moment: sorted(said) for moment, said in sorted(found.items())}
-            for kind, found in spellings.items()
+            kind: {moment: sorted(ways) for moment, ways in sorted(values.items())}
+            for kind, values in spellings.items()
         },
     )
 
@@ -76,26 +76,28 @@ def vary(
     invented_share: float,
     rng: random.Random,
 ) -> dict[str, Any]:
-    """A copy of an SGD dialogue with the values of its open slots replaced throughout.
+    """A copy of an SGD dialogue with the values of its open slots replaced consistently.
 
-    Names are replaced by other or invented ones; times and dates by others, each in some way that
-    people say it ("half past 6 in the evening" in an utterance, "18:30" in the call): reading them
-    is learned from many pairs. Numbers and categorical values stay, and so do names that the
-    dialogue also spells in another way (LA for Los Angeles): that mapping is knowledge.
+    Names are replaced by other real names or by invented ones. Times and dates are replaced by
+    others, each said in a way in which people say it ("half past 6 in the evening" in an utterance,
+    "18:30" in the call), because a model learns to read them from many such pairs. Numbers and
+    categorical values stay, and so do names that the dialogue also spells in another way (LA for
+    Los Angeles), because this mapping is knowledge.
 
     Args:
-        dialogue: raw, as `sgd.read_dialogues` yields it.
-        schema: of its service, as `sgd.read_schemas` gives it.
-        pool: replacements, see `slot_values`.
-        invented_share: of the names replaced by invented words instead of ones from the pool.
-        rng: where all randomness comes from.
+        dialogue: A raw dialogue, as `sgd.read_dialogues` yields it.
+        schema: The schema of its service, as `sgd.read_schemas` returns it.
+        pool: The replacements, see `slot_values`.
+        invented_share: The share of names that are replaced by invented ones instead of names from
+            the pool.
+        rng: The source of all randomness.
     """
     closed = {slot["name"] for slot in schema["slots"] if slot["is_categorical"]}
-    said = _said(dialogue)
-    respelt = {canonical for value, canonical in said if value.lower() != canonical.lower()}
-    replacements = _other_moments(said, pool, rng)
+    spoken = _said(dialogue)
+    respelled = {canonical for value, canonical in spoken if value.lower() != canonical.lower()}
+    replacements = _other_moments(spoken, pool, rng)
     for slot, value in _values(dialogue):
-        if slot in closed or value in respelt or not _is_name(value):
+        if slot in closed or value in respelled or not _is_name(value):
             continue
         if value.lower() not in replacements:
             invent = rng.random() < invented_share or slot not in pool.names
@@ -132,32 +134,36 @@ def vary(
     return {**dialogue, "turns": turns}
 
 
-def _other_moments(said: list[tuple[str, str]], pool: Pool, rng: random.Random) -> dict[str, str]:
-    """Replacements, by what is replaced in lower case, that move times and dates."""
+def _other_moments(pairs: list[tuple[str, str]], pool: Pool, rng: random.Random) -> dict[str, str]:
+    """Replacements of times and dates, by the replaced text in lower case."""
     ways: dict[str, set[str]] = defaultdict(set)
     meanings: dict[str, set[str]] = defaultdict(set)
-    for value, canonical in said:
+    for value, canonical in pairs:
         ways[canonical].add(value.lower())
         meanings[value.lower()].add(canonical)
     replacements: dict[str, str] = {}
     for canonical, spoken in sorted(ways.items()):
-        others = pool.spellings.get(_moment(canonical) or "")
-        if not others or not all(_is_distinct(one) and len(meanings[one]) == 1 for one in spoken):
+        alternatives = pool.spellings.get(_moment(canonical) or "")
+        if not alternatives or not all(
+            _is_distinct(spelling) and len(meanings[spelling]) == 1 for spelling in spoken
+        ):
             continue
-        moment = rng.choices(list(others), [len(said) for said in others.values()])[0]
-        replacements |= {one: rng.choice(others[moment]) for one in sorted(spoken)}
+        moment = rng.choices(
+            list(alternatives), [len(spellings) for spellings in alternatives.values()]
+        )[0]
+        replacements |= {spelling: rng.choice(alternatives[moment]) for spelling in sorted(spoken)}
         replacements[canonical] = moment
     return replacements
 
 
 def _moment(canonical: str) -> str | None:
-    """The kind of moment that SGD writes like this, if any."""
+    """Whether a canonical value of SGD is a time or a date, or None if it is neither."""
     return next((kind for kind, form in MOMENTS.items() if form.fullmatch(canonical)), None)
 
 
-def _is_distinct(said: str) -> bool:
-    """Whether a moment said like this can be found by its text: not "six" or "2"."""
-    return len(said) > 2 and (not said.isalpha() or said.lower() in DAYS)
+def _is_distinct(spelling: str) -> bool:
+    """Whether a time or date can be found by this text, unlike "six" or "2"."""
+    return len(spelling) > 2 and (not spelling.isalpha() or spelling.lower() in DAYS)
 
 
 def _said(dialogue: dict[str, Any]) -> list[tuple[str, str]]:
@@ -183,5 +189,5 @@ def _values(dialogue: dict[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def _is_name(value: str) -> bool:
-    """Whether a value names something: no number, date, time, flag or word in lower case."""
+    """Whether a value is a name: not a number, date, time, flag, or word in lower case."""
     return len(value) > 2 and value[0].isupper() and value not in ("True", "False")

@@ -1,1 +1,1 @@
-"""The same students shown the same tools under other names."""
+"""Experiment: show the same students the same tools under other names."""

@@ -10,7 +10,7 @@ from tft.core.config import Section
 
 
 class RobustnessConfig(Section):
-    """Which of SGD-X's rewordings of the tools students are shown."""
+    """Which of SGD-X's rewordings of the tools the students are shown."""
 
     variants: Annotated[list[Literal["v1", "v2", "v3", "v4", "v5"]], Field(min_length=1)]
 
@@ -18,5 +18,5 @@ class RobustnessConfig(Section):
     @classmethod
     def _each_once(cls, variants: list[str]) -> list[str]:
         if len({*variants}) < len(variants):
-            raise ValueError("a variant stands here twice")
+            raise ValueError("a variant is repeated")
         return variants

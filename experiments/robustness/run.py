@@ -1,10 +1,10 @@
-"""Show the same students the same tools under other names, and see what becomes of their scores.
+"""Show the same students the same tools under other names, and compare their scores.
 
-Reads what the pipeline made with `corpus: sgd` (data/test, data/split/task.json, models/adapters,
-data/scores/cells) and, from the SGD archive (or TFT_SGD_ARCHIVE), the rewordings that params.yaml
-beside this file names. Writes experiments/robustness/scores: robustness.json and, in VARIANT, the
-task and the conversations as the students are shown them, every CELL's predictions (back in the
-original names) and their scores. `make robustness` copies robustness.json to
+Reads the outputs of a run with `corpus: sgd` (data/test, data/split/task.json, models/adapters,
+data/scores/cells) and, from the SGD archive (or TFT_SGD_ARCHIVE), the rewordings listed in
+params.yaml beside this file. Writes experiments/robustness/scores: robustness.json and, in a folder
+per variant, the reworded task and conversations, and the predictions of every cell, in the original
+names, with their scores. `make robustness` copies robustness.json to
 experiments/robustness/robustness.json, which table and page show.
 
     python -m experiments.robustness.run
@@ -59,26 +59,26 @@ def main(experiment: RobustnessConfig) -> None:
     task = read_task(Path("data/split/task.json"))
     tests = read_conversations(Path("data/test/conversations.parquet"))
 
-    # --- prompts: of all variants at once, because they share one engine; ids tell them apart ---
+    # --- prompts of all variants together, because they share one engine; ids name the variant ---
     student = params.students[params.student]
     tokenizer = load_tokenizer(student.base, student.template)
     room = student.max_length - params.predict.max_new_tokens
-    asked = []
+    turn_prompts = []
     for rewording in rewordings:
-        shown = [reword(conversation, rewording) for conversation in tests]
+        reworded = [reword(conversation, rewording) for conversation in tests]
         write_task(OUTPUT / rewording.variant / "task.json", rewording.task)
-        write_conversations(OUTPUT / rewording.variant / "test.parquet", shown)
-        asked += [
+        write_conversations(OUTPUT / rewording.variant / "test.parquet", reworded)
+        turn_prompts += [
             prompt._replace(conversation=f"{rewording.variant}/{prompt.conversation}")
-            for prompt in prompts(tokenizer, rewording.task, shown, room)
+            for prompt in prompts(tokenizer, rewording.task, reworded, room)
         ]
 
-    # --- answers: of students that differ only in the training seed, the first seed's ---
+    # --- answers of the first training seed's students ---
     seed = params.training_seeds[0]
     adapters = adapters_of(params.scenarios, params.pipelines, [seed])
     adapters = {name.removesuffix(f"-{seed}"): folder for name, folder in adapters.items()}
     cache = cache_folder("predictions")
-    answers = predict(student, tokenizer, asked, adapters, params.predict, cache)
+    answers = predict(student, tokenizer, turn_prompts, adapters, params.predict, cache)
 
     # --- scores ---
     models = connect(params.llm)
@@ -102,7 +102,7 @@ def main(experiment: RobustnessConfig) -> None:
     originals = {}
     for cell in adapters:
         metrics = read_metrics(Path(f"data/scores/cells/{cell}.json"), "score")
-        originals[cell] = of_student(metrics, f"{cell}-{seed}")  # a cell's own are means over seeds
+        originals[cell] = of_student(metrics, f"{cell}-{seed}")  # not the mean over seeds
     compared = list(params.scenarios) if both(params.pipelines) else []
     summary = robustness(originals, scores, compared)
     write_json(
@@ -117,14 +117,14 @@ def main(experiment: RobustnessConfig) -> None:
 def in_original_names(
     rows: Iterable[dict[str, Any]], rewording: Rewording
 ) -> Iterator[dict[str, Any]]:
-    """Those of the rows of predictions that answer a rewording, for the tests as they were."""
+    """Yield the predictions for one rewording, with calls translated to the original names."""
     for row in rows:
         variant, _, conversation = row["conversation"].partition("/")
         if variant == rewording.variant:
             named = {}
             if row["name"] is not None:
-                said = ToolCall(row["name"], json.loads(row["arguments"]))
-                call = original(said, rewording)
+                predicted = ToolCall(row["name"], json.loads(row["arguments"]))
+                call = original(predicted, rewording)
                 named = {"name": call.name, "arguments": call.arguments_json}
             yield {**row, "conversation": conversation, **named}
 

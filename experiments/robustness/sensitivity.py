@@ -1,6 +1,6 @@
-"""How far scores depend on what tools are called: the same turns under several rewordings.
+"""How much scores depend on the names of tools, on the same turns under several rewordings.
 
-The measure of it is SGD-X's (Lee et al. 2022, https://arxiv.org/abs/2110.06800).
+The measure is SGD-X's schema sensitivity (Lee et al. 2022, https://arxiv.org/abs/2110.06800).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,22 +18,23 @@ def robustness(
     scores: Mapping[str, Mapping[str, Rows]],
     scenarios: Sequence[str],
 ) -> dict[str, Any]:
-    """What becomes of each cell's scores when the tools are reworded.
+    """Summarize each cell's scores under the original names and under rewordings.
 
     Args:
-        originals: each cell's `summary.summarize` under the original names.
-        scores: {cell: {variant: rows}}, `judge` being None where no judge gave a verdict. Such a
-            turn is left out in all cells and variants, so that all are of the same turns.
-        scenarios: those whose SCENARIO-tft and SCENARIO-direct are compared.
+        originals: `summary.summarize` of each cell under the original names.
+        scores: {cell: {variant: rows}}, where `judge` is None if no judge gave a verdict. Such a
+            turn is left out of all cells and variants, so that all have the same turns.
+        scenarios: The scenarios whose SCENARIO-tft and SCENARIO-direct are compared.
 
     Returns:
-        `no_verdict`: how many turns were left out. `cells`: of each cell MEASURES with n, parse
-        failures and intervals, as `original`, by `variants`, and over all variants' turns together
-        as `reworded`; the `deviation` (standard, of the variants' scores) and the `sensitivity` of
-        each measure. `comparison`: as `summary.compare_pipelines`, over all variants' turns.
+        `no_verdict`: the number of turns left out. `cells`: for each cell, MEASURES with n, parse
+        failures, and intervals as `original`, for each of the `variants`, and over the turns of all
+        variants as `reworded`; and, for each measure, the `deviation` (the standard deviation of
+        the variants' scores) and the `sensitivity`. `comparison`: `summary.compare_pipelines` over
+        the turns of all variants.
     """
-    everything = [row for variants in scores.values() for rows in variants.values() for row in rows]
-    unjudged = {_turn(row) for row in everything if row["judge"] is None}
+    all_rows = [row for variants in scores.values() for rows in variants.values() for row in rows]
+    unjudged = {_turn(row) for row in all_rows if row["judge"] is None}
     judged = {
         cell: {
             variant: [row for row in rows if _turn(row) not in unjudged]
@@ -51,10 +52,11 @@ def robustness(
         cells[cell] = {
             "original": _picked(originals[cell]),
             "variants": summaries,
-            # A conversation is drawn with its turns under every variant.
+            # The bootstrap draws a conversation with its turns under all variants.
             "reworded": _picked(summarize(pooled[cell])),
             "deviation": {
-                key: _deviation([one[key] for one in summaries.values()]) for key in MEASURES
+                key: _deviation([summary[key] for summary in summaries.values()])
+                for key in MEASURES
             },
             "sensitivity": {key: sensitivity(list(variants.values()), key) for key in MEASURES},
         }
@@ -68,10 +70,10 @@ def robustness(
 def sensitivity(variants: Sequence[Rows], measure: str) -> float | None:
     """SGD-X's schema sensitivity: the mean over turns of the coefficient of variation.
 
-    That of a turn is the standard deviation of its scores under the variants by their mean; 0 where
-    all are 0. 0 is a model that scores the same under every variant, turn by turn, be it good or
-    bad; of scores that are 0 or 1, five variants reach 2.24 at most. None for less than two
-    variants, or where no turn has the measure.
+    The coefficient of a turn is the standard deviation of its scores under the variants divided by
+    their mean, or 0 if all scores are 0. A sensitivity of 0 means that every turn scores the same
+    under all variants, whether well or badly; with scores of 0 and 1 and five variants the maximum
+    is 2.24. None with fewer than two variants, or if no turn has the measure.
     """
     column = "binary_tool_call" if measure == "service_call_exact" else measure
     by_turn: dict[tuple[str, int], list[float]] = {}
@@ -82,7 +84,11 @@ def sensitivity(variants: Sequence[Rows], measure: str) -> float | None:
     if len(variants) < 2 or not by_turn:
         return None
     return round(
-        fmean(stdev(one) / fmean(one) if any(one) else 0 for one in by_turn.values()), DIGITS
+        fmean(
+            stdev(turn_scores) / fmean(turn_scores) if any(turn_scores) else 0
+            for turn_scores in by_turn.values()
+        ),
+        DIGITS,
     )
 
 

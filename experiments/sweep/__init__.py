@@ -1,1 +1,1 @@
-"""Scores over the dose of a scenario."""
+"""Experiment: scores by the dose of a scenario's damage."""

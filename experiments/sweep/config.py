@@ -12,7 +12,7 @@ Doses = Annotated[list[int | float], Field(min_length=2)]
 
 
 class SweepConfig(Section):
-    """By scenario, the params that change together, each with one value an experiment."""
+    """For each scenario, the params that change together, each with one value per experiment."""
 
     scenarios: dict[str, Annotated[dict[str, Doses], Field(min_length=1)]]
 
@@ -23,5 +23,5 @@ class SweepConfig(Section):
     ) -> dict[str, dict[str, list[int | float]]]:
         for name, swept in scenarios.items():
             if len({len(doses) for doses in swept.values()}) > 1:
-                raise ValueError(f"{name}: the params' lists are not of one length")
+                raise ValueError(f"{name}: the lists of the params have different lengths")
         return scenarios

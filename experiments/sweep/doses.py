@@ -1,9 +1,9 @@
-"""Dose and response: an experiment for each value of a scenario's param, and what they came to.
+"""Dose and response: one experiment for each value of a scenario's param, and their scores.
 
     python -m experiments.sweep.doses
 
-queues those that experiments/sweep/params.yaml asks for, each of one scenario; `dvc exp run
---run-all` runs them, run.py gathers their scores. `make sweep` does all three.
+queues the experiments in experiments/sweep/params.yaml, each of one scenario. `dvc exp run
+--run-all` runs them, and run.py collects their scores. `make sweep` does all three.
 """
 
 import json
@@ -24,26 +24,26 @@ from tft.core.errors import InputError
 from tft.report.table import MEASURES
 
 Swept = Mapping[str, Mapping[str, Sequence[float]]]
-"""{scenario: {param: one value an experiment}}; the first param is the dose."""
+"""{scenario: {param: [one value per experiment]}}; the first param is the dose."""
 
 
 def experiments(swept: Swept) -> dict[str, dict[str, Any]]:
-    """The params of each experiment, by its name, such as sweep-low_data-20."""
-    found = {}
+    """The params of each experiment, by the experiment's name, such as sweep-low_data-20."""
+    settings_by_name = {}
     for scenario, settings in swept.items():
         for values in zip(*settings.values(), strict=True):
-            found[f"sweep-{scenario}-{values[0]}"] = {
+            settings_by_name[f"sweep-{scenario}-{values[0]}"] = {
                 "run": f"[{scenario}]",
                 **dict(zip(settings, values, strict=True)),
             }
-    return found
+    return settings_by_name
 
 
 def queue(root: Path, swept: Swept) -> None:
-    """Queue all experiments anew; those of the same names, made or queued before, are removed.
+    """Queue all experiments, removing earlier ones with the same names.
 
     Raises:
-        InputError: params.yaml has no such scenario or param, or DVC's words on what went wrong.
+        InputError: params.yaml does not have one of the params, or DVC failed.
     """
     content = YAML(typ="safe").load(root / "params.yaml")
     for scenario, settings in swept.items():
@@ -69,7 +69,7 @@ def queue(root: Path, swept: Swept) -> None:
 
 
 def made(root: Path) -> dict[str, str]:
-    """The commit of every experiment that was made from HEAD, by its name."""
+    """The commit of every finished experiment on HEAD, by name."""
     with Repo(str(root)) as repo:
         return {
             name: revision
@@ -79,36 +79,36 @@ def made(root: Path) -> dict[str, str]:
 
 
 def queued(root: Path) -> set[str]:
-    """The names of all experiments in DVC's queue, those that failed among them."""
+    """The names of all experiments in DVC's queue, including failed ones."""
     with Repo(str(root)) as repo:
         return {entry["name"] for entry in repo.experiments.celery_queue.status()}
 
 
 def collect(root: Path, swept: Swept, pipelines: Sequence[str]) -> dict[str, Any]:
-    """What the experiments came to.
+    """Collect the scores of the experiments.
 
     Returns:
-        {scenario: {dose: the param's name, corpus, student, judged_by, rows}}, a row a dose and
-        pipeline, with MEASURES and their 95 % intervals.
+        {scenario: {dose: the param's name, corpus, student, judged_by, rows}}, with one row per
+        dose and pipeline, which has MEASURES and their 95 % intervals.
 
     Raises:
-        InputError: names an experiment that is not there, or the scores that one lacks; scores of
-            different corpora, students or judges.
+        InputError: an experiment does not exist, or scores are of different corpora, students, or
+            judges.
     """
     revisions = made(root)
     names = experiments(swept)
     if missing := [name for name in names if name not in revisions]:
         raise InputError(
-            f"no experiment {', '.join(missing)} of this commit; `dvc queue status` and `dvc queue "
-            "logs NAME` tell of those that failed, `make sweep` makes all"
+            f"no experiment {', '.join(missing)} on this commit; `dvc queue status` and `dvc queue "
+            "logs NAME` show those that failed, and `make sweep` runs all"
         )
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for scenario, settings in swept.items():
         dose = next(iter(settings))
         rows, runs = [], set()
         for value in settings[dose]:
             revision = revisions[f"sweep-{scenario}-{value}"]
-            # Of the experiment, not of the workspace, which may have moved on.
+            # Read from the experiment, because the workspace may have changed.
             of_experiment = DVCFileSystem(repo=Repo(str(root), rev=revision))
             params = YAML(typ="safe").load(of_experiment.read_text("params.yaml"))
             for pipeline in pipelines:
@@ -123,12 +123,12 @@ def collect(root: Path, swept: Swept, pipelines: Sequence[str]) -> dict[str, Any
                 )
         if len(runs) > 1:
             raise InputError(
-                f"sweep {scenario}: scores of different corpora, students or judges "
-                f"{sorted(runs)}; `make sweep`"
+                f"sweep {scenario}: the scores are of different corpora, students, or judges: "
+                f"{sorted(runs)}; run `make sweep` again"
             )
         of_run = dict(zip(("corpus", "student", "judged_by"), runs.pop(), strict=True))
-        found[scenario] = {"dose": dose, **of_run, "rows": rows}
-    return found
+        results[scenario] = {"dose": dose, **of_run, "rows": rows}
+    return results
 
 
 def _dvc(root: Path, *arguments: str) -> str:
@@ -142,7 +142,7 @@ def _output(root: Path, *command: str) -> str:
     return done.stdout
 
 
-@click.command(help="Queue the experiments that experiments/sweep/params.yaml asks for.")
+@click.command(help="Queue the experiments in experiments/sweep/params.yaml.")
 def main() -> None:
     """See the module's docstring."""
     queue(Path.cwd(), read_config(Path("experiments/sweep/params.yaml"), SweepConfig).scenarios)

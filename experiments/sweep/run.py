@@ -1,7 +1,7 @@
-"""Gather the scores over the dose from the experiments that `make sweep` ran.
+"""Collect the scores of all experiments that `make sweep` ran.
 
-Reads data/scores/cells of every experiment that experiments/sweep/params.yaml asks for. Writes
-experiments/sweep/sweep.json, which the page draws.
+Reads data/scores/cells of every experiment in experiments/sweep/params.yaml. Writes
+experiments/sweep/sweep.json, whose curves the page shows.
 
     python -m experiments.sweep.run
 """

@@ -25,7 +25,7 @@ from tft.synthesize.config import SynthesizeConfig
 
 
 class Params(CorpusParams):
-    """The whole of params.yaml."""
+    """The complete params.yaml."""
 
     student: str
     training_seeds: Annotated[list[Seed], Field(min_length=1)]
@@ -46,8 +46,8 @@ class Params(CorpusParams):
     @field_validator("training_seeds")
     @classmethod
     def _seeds_are_distinct(cls, seeds: list[int]) -> list[int]:
-        if twice := {seed for seed in seeds if seeds.count(seed) > 1}:
-            raise ValueError(f"{min(twice)} stands twice; the same seed gives the same student")
+        if repeated := {seed for seed in seeds if seeds.count(seed) > 1}:
+            raise ValueError(f"{min(repeated)} is repeated; equal seeds give equal students")
         return seeds
 
     @model_validator(mode="after")
@@ -66,11 +66,11 @@ class Params(CorpusParams):
                     f"and the scenario {', '.join(own)} belong together, as in -S corpus=traces "
                     "-S 'run=[own]'"
                 )
-        for key, given in (
+        for key, by_scenario in (
             ("filter.thresholds", self.filter.thresholds),
             ("synthesize.seed_conversations", self.synthesize.seed_conversations),
         ):
-            if missing := self.scenarios.keys() - given.keys():
+            if missing := self.scenarios.keys() - by_scenario.keys():
                 raise ValueError(f"{key}: lacks the scenario {min(missing)!r}")
         for key, model in (
             ("filter.model", self.filter.model),
@@ -95,14 +95,14 @@ class Params(CorpusParams):
 
     @property
     def today(self) -> date | None:
-        """The day on which a benchmark's conversations take place; None for your own traces."""
+        """The date of a benchmark's conversations, or None for your own traces."""
         return None if self.corpus == "traces" else self.judge.today
 
     def scenario(self, name: str) -> Scenario:
-        """The scenario of that name, if it runs.
+        """The scenario `name`.
 
         Raises:
-            InputError: there is none.
+            InputError: no scenario of this name runs.
         """
         if name not in self.scenarios:
             raise InputError(f"unknown scenario {name!r}; params.yaml runs: {', '.join(self.run)}")
@@ -121,7 +121,7 @@ class Params(CorpusParams):
         )
 
     def seeded(self, seed: int) -> SeededStudentConfig:
-        """The chosen student, trained from this seed."""
+        """The chosen student with this training seed."""
         return self.students[self.student].seeded(seed)
 
 
@@ -129,6 +129,6 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     """Read and validate params.yaml.
 
     Raises:
-        InputError: names the file, the key, the value and what is allowed.
+        InputError: names the file, the key, the value, and what is allowed.
     """
     return read_config(path, Params)

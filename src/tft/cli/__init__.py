@@ -1,4 +1,4 @@
-"""The command `tft`: run the pipeline, ask about what it wrote, use its students."""
+"""The command `tft`: run the pipeline, explain its rows, and use its students."""
 
 import sys
 from pathlib import Path
@@ -20,19 +20,19 @@ STUDENTS = Path("models/students")
 
 @click.group("tft")
 def main() -> None:
-    """Ask about what the stages wrote, serve what they made; from the repository's root."""
+    """Run the pipeline, explain its rows, and use its students; from the repository's root."""
 
 
 @main.command("run")
 def run() -> None:
-    """Run what is out of date, `dvc repro`, and tell how far it is and how long it still takes."""
+    """Run `dvc repro`, showing its progress and the time left."""
     sys.exit(run_pipeline())
 
 
 @main.command("explain")
 @click.argument("row")
 def explain_row(row: str) -> None:
-    """Tell where a row comes from, what each step decided about it and why.
+    """Explain where a row comes from, what each step decided about it, and why.
 
     ROW is PIPELINE/SCENARIO/ID, as in the data folder: tft/noisy_labels/tft-00012. Rows that a step
     rejected are explained too.
@@ -58,12 +58,12 @@ def serve_student(student: str, host: str, port: int) -> None:
 @click.option(
     "--functions",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A Python file with a function for each tool; without it they are simulated.",
+    help="A Python file with a function for each tool. Without it, tools are simulated.",
 )
 def chat_with(student: str, url: str, functions: Path | None) -> None:
     """Talk to a served student in the terminal.
 
-    STUDENT is SCENARIO-PIPELINE, as in models/students. Ctrl-D ends it.
+    STUDENT is SCENARIO-PIPELINE, as in models/students. Ctrl-D ends the conversation.
     """
     folder = student_folder(student, STUDENTS)
     task = read_task(folder / "job_description.json")

@@ -1,4 +1,4 @@
-"""Talking to a served student in the terminal; its functions are simulated, or Python functions."""
+"""Talk to a served student in the terminal, with simulated tools or Python functions."""
 
 import json
 import random
@@ -14,11 +14,11 @@ from tft.core.errors import InputError
 from tft.core.task import RESPOND, Task, call_flaw
 from tft.standins.simulation.world import invented_word
 
-CALLS = 8  # in a row, before the user is heard again
+CALLS = 8  # consecutive calls before it is the user's turn again
 FOUND = 3  # invented results of a simulated search
 
 Complete = Callable[[list[dict[str, Any]]], dict[str, Any]]
-"""OpenAI messages in, the assistant's message out."""
+"""Maps messages in OpenAI's format to the assistant's message."""
 Function = Callable[..., Any]
 
 
@@ -29,19 +29,19 @@ def chat(
     heard: Iterator[str],
     show: Callable[[str], None],
 ) -> None:
-    """Pass on what the user says, run the functions that are called, show all that happens.
+    """Pass on what the user says, run the functions that the student calls, and show everything.
 
-    Results go back as user messages that hold JSON, the form in which the student was trained; so
-    does the error of a function. A call that breaks the tools' schemas is shown and left out of
-    the history, with which a server could refuse all further requests. A student without
-    `respond_to_user` among its tools answers in plain text.
+    Results, and errors of functions, go back as user messages with JSON, as the student was
+    trained. A call that violates the tools' schemas is shown but not added to the history, because
+    a server might then refuse all further requests. A student without `respond_to_user` among its
+    tools answers in plain text.
 
     Args:
-        complete: asks the student.
-        task: its description opens the conversation.
-        functions: by tool name; `respond_to_user` is shown instead.
-        heard: what the user says, line by line.
-        show: prints a line.
+        complete: Gets the student's answer.
+        task: The task, whose description opens the conversation.
+        functions: Functions by tool name. Calls of `respond_to_user` are shown instead.
+        heard: What the user says, line by line.
+        show: Prints a line.
     """
     unexpected = "(no call) " if task.tool(RESPOND) else ""
     messages: list[dict[str, Any]] = [{"role": "system", "content": task.description}]
@@ -56,8 +56,10 @@ def chat(
             try:
                 call = _called(reply, task)
             except InputError as flaw:
-                shown = [one["function"] for one in reply["tool_calls"]]
-                calls = ", ".join(f"{one['name']}({one['arguments']})" for one in shown)
+                functions_called = [function["function"] for function in reply["tool_calls"]]
+                calls = ", ".join(
+                    f"{function['name']}({function['arguments']})" for function in functions_called
+                )
                 show(f"(not called: {flaw.message}) {calls}")
                 break
             messages.append(reply)
@@ -72,10 +74,10 @@ def chat(
 
 
 def _called(reply: Mapping[str, Any], task: Task) -> ToolCall:
-    """The one call of a reply.
+    """The one call in a reply.
 
     Raises:
-        InputError: it is not one call and nothing else, or it breaks the schema of its tool.
+        InputError: the reply is not exactly one call, or the call violates its tool's schema.
     """
     match reply:
         case {"tool_calls": [{"function": {"name": name, "arguments": arguments}}]} if (
@@ -90,7 +92,7 @@ def _called(reply: Mapping[str, Any], task: Task) -> ToolCall:
 
 
 def _result(function: Function, arguments: Mapping[str, Any]) -> str:
-    """What a function returns, as JSON, or its error: it is the user's code and may do anything."""
+    """A function's result as JSON, or its error: it is the user's code and may raise anything."""
     try:
         return json.dumps(function(**arguments), ensure_ascii=False, allow_nan=False)
     except Exception as error:
@@ -98,10 +100,10 @@ def _result(function: Function, arguments: Mapping[str, Any]) -> str:
 
 
 def simulated(task: Task, seed: int = 0) -> dict[str, Function]:
-    """Functions that find invented things and book whatever they are asked to.
+    """Functions that find invented things and book whatever is requested.
 
-    A result repeats the arguments. Where another function needs a name, the result has one: so a
-    search finds things that can be booked.
+    A result repeats the arguments. If another function needs a name, the result contains one, so
+    that a search finds things that can be booked.
     """
     rng = random.Random(seed)
     tools = [tool for tool in task.tools if tool.name != RESPOND]
@@ -129,23 +131,23 @@ def simulated(task: Task, seed: int = 0) -> dict[str, Function]:
 
 
 def bound(file: Path, task: Task) -> dict[str, Function]:
-    """The functions of a Python file, by tool name.
+    """The functions in a Python file, by tool name.
 
     Raises:
-        InputError: the file lacks a function for one of the task's tools.
+        InputError: the file has no function for one of the task's tools.
     """
     defined = runpy.run_path(str(file))
-    wanted = [tool.name for tool in task.tools if tool.name != RESPOND]
-    missing = [name for name in wanted if not callable(defined.get(name))]
+    names = [tool.name for tool in task.tools if tool.name != RESPOND]
+    missing = [name for name in names if not callable(defined.get(name))]
     if missing:
         raise InputError(f"{file}: no function {', '.join(missing)}; each tool needs its own")
-    return {name: defined[name] for name in wanted}
+    return {name: defined[name] for name in names}
 
 
 def completer(url: str, model: str, task: Task, key: str) -> Complete:
-    """Asks an OpenAI-compatible server, greedily, with the task's tools.
+    """A function that gets greedy answers from an OpenAI-compatible server.
 
-    What it returns raises InputError where no server answers or it refuses.
+    The function raises InputError if the server does not answer or refuses.
     """
     from openai import APIConnectionError, APIStatusError, OpenAI  # noqa: PLC0415 (slow to import)
 
@@ -175,7 +177,7 @@ def completer(url: str, model: str, task: Task, key: str) -> Complete:
 
 
 def typed() -> Iterator[str]:
-    """What is typed, until the end of input or an interrupt; empty lines are asked for again."""
+    """Yield the lines that are typed, without empty ones, until end of input or an interrupt."""
     while True:
         try:
             text = click.prompt("you", default="", prompt_suffix="> ", show_default=False).strip()

@@ -1,4 +1,4 @@
-"""The way back of one row: from what a student is trained on to the trace that was logged."""
+"""Trace one training row back to the logged trace, through the decisions of every step."""
 
 import itertools
 import json
@@ -24,13 +24,13 @@ from tft.core.tables import (
 )
 
 PIPELINES = ("direct", "filtered", "relabeled", "tft")
-"""In the order in which one is made from another."""
+"""The pipelines, each made from the one before it."""
 
 Row = dict[str, Any]
 
 
 class Traces(NamedTuple):
-    """What the steps up to a pipeline wrote of one scenario's traces, by conversation id."""
+    """The traces of one scenario and what the steps up to a pipeline wrote, by conversation id."""
 
     folder: Path
     logged: dict[str, Conversation]
@@ -39,17 +39,17 @@ class Traces(NamedTuple):
 
 
 def explain(address: str, params: Params, data: Path) -> str:
-    """Where a row comes from, what each step decided about it and why.
+    """Explain where a row comes from, what each step decided about it, and why.
 
     Args:
-        address: PIPELINE/SCENARIO/ID, as the data folders are named. The id may hold slashes, and
-            the row may be a rejected one.
-        params: for the scenarios there are.
-        data: the folder that holds the pipelines' folders.
+        address: PIPELINE/SCENARIO/ID, as in the data folder. The id may contain slashes, and the
+            row may have been rejected.
+        params: The params, which say which scenarios there are.
+        data: The folder that contains the folders of the pipelines.
 
     Raises:
-        InputError: no such pipeline, scenario or row (names those there are), or a table that is
-            needed is not there.
+        InputError: the pipeline, scenario, or row does not exist (names those that do), or a table
+            is missing.
     """
     pipeline, scenario, name = _parts(address, params)
     traces = _read_traces(data, scenario, pipeline)
@@ -57,14 +57,14 @@ def explain(address: str, params: Params, data: Path) -> str:
         lines = _of_synthetic(name, data / "tft" / scenario, traces)
     else:
         _check_known(name, traces.logged, data / pipeline / scenario)
-        shown, how = traces.logged[name], "logged"
+        conversation, how = traces.logged[name], "logged"
         if any(row["kept"] for row in traces.decisions.get(name, [])):
             train = data / pipeline / scenario / "train.parquet"
-            shown, how = _conversation(name, train), "relabeled"
-        lines = _of_messages(how, message_rows(shown.messages))
+            conversation, how = _conversation(name, train), "relabeled"
+        lines = _of_messages(how, message_rows(conversation.messages))
         lines = itertools.chain(lines, _of_trace(name, pipeline, traces))
     text = "\n".join([address, *lines])
-    # What users and models wrote may hold escape sequences, which a terminal would obey.
+    # Texts of users and models may contain escape sequences, which a terminal would execute.
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
@@ -88,9 +88,9 @@ def _check_known(name: str, known: Iterable[str], where: Path) -> None:
 
 
 def _conversation(name: str, path: Path) -> Conversation:
-    made = {one.id: one for one in read_conversations(path)}
-    _check_known(name, made, path)
-    return made[name]
+    conversations = {conversation.id: conversation for conversation in read_conversations(path)}
+    _check_known(name, conversations, path)
+    return conversations[name]
 
 
 def _read_traces(data: Path, scenario: str, pipeline: str) -> Traces:
@@ -104,7 +104,7 @@ def _read_traces(data: Path, scenario: str, pipeline: str) -> Traces:
     scored = read_rows(scores, RELEVANCE) if "filtered" in steps else []
     return Traces(
         logged.parent,
-        {one.id: one for one in read_conversations(logged)},
+        {conversation.id: conversation for conversation in read_conversations(logged)},
         {row["conversation"]: row for row in scored},
         dict(decided),
     )
@@ -116,8 +116,8 @@ def _of_synthetic(name: str, folder: Path, traces: Traces) -> Iterator[str]:
     draft = drafts[name]
     exemplars, context = json.loads(draft["exemplars"]), json.loads(draft["context"])
     if draft["kept"]:
-        made = _conversation(name, folder / "train.parquet")
-        messages, provenance = message_rows(made.messages), made.provenance
+        conversation = _conversation(name, folder / "train.parquet")
+        messages, provenance = message_rows(conversation.messages), conversation.provenance
     else:
         messages, provenance = draft["messages"] or [], {}
 
@@ -125,10 +125,10 @@ def _of_synthetic(name: str, folder: Path, traces: Traces) -> Iterator[str]:
     yield f"Validation: {_verdict(draft)}: {draft['reason']}"
     yield "Mutations"
     yield from _of_values(json.loads(draft["mutations"]))
-    told = {"exemplars", "context", "mutations"}
-    if rest := {key: value for key, value in provenance.items() if key not in told}:
+    shown_above = {"exemplars", "context", "mutations"}
+    if other_values := {key: value for key, value in provenance.items() if key not in shown_above}:
         yield "Generation"
-        yield from _of_values(rest)
+        yield from _of_values(other_values)
     for number, exemplar in enumerate(exemplars, 1):
         yield f"Exemplar {number} of {len(exemplars)}: {exemplar}"
         _check_known(exemplar, traces.logged, traces.folder)
@@ -139,14 +139,14 @@ def _of_synthetic(name: str, folder: Path, traces: Traces) -> Iterator[str]:
 
 
 def _of_trace(name: str, pipeline: str, traces: Traces) -> Iterator[str]:
-    """What the steps up to a pipeline made of a trace, the last first."""
+    """What the steps up to a pipeline decided about a trace, the last step first."""
     if pipeline == "relabeled":
         yield from _of_decisions(name, traces)
     if pipeline != "direct":
         yield from _of_scores(name, traces)
-    one = traces.logged[name]
-    yield f"Logged: {len(one.messages)} messages of {one.source}"
-    yield from _of_values(one.provenance)
+    trace = traces.logged[name]
+    yield f"Logged: {len(trace.messages)} messages of {trace.source}"
+    yield from _of_values(trace.provenance)
 
 
 def _of_decisions(name: str, traces: Traces) -> Iterator[str]:
@@ -187,13 +187,13 @@ def _of_scores(name: str, traces: Traces) -> Iterator[str]:
 def _of_messages(how: str, messages: Sequence[Row]) -> Iterator[str]:
     yield f"Messages as {how}: {len(messages)}"
     for index, row in enumerate(messages):
-        said = row["content"] if row["name"] is None else f"{row['name']} {row['arguments']}"
-        line = " ".join(said.split())
+        text = row["content"] if row["name"] is None else f"{row['name']} {row['arguments']}"
+        line = " ".join(text.split())
         yield f"  {index:>3} {row['role']:<9} {line if len(line) <= 120 else line[:117] + '...'}"
 
 
 def _of_values(values: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each value; a list of objects gets a line for each of them."""
+    """One line per value; a list of objects gets one line per object."""
     for key, value in values.items():
         if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
             yield f"  {key}:"

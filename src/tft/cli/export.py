@@ -1,4 +1,4 @@
-"""`tft export`: the conversations that a student was trained on, as a data set."""
+"""`tft export`: write a student's training conversations as a data set."""
 
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from tft.core.task import read_task
     "folder",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where to write it: an empty folder or an earlier export.",
+    help="The folder to write: empty, or an earlier export.",
 )
-@click.option("--push", "repo_id", help="Upload it to this data set on the Hub, USER/NAME.")
+@click.option("--push", "repo_id", help="Also upload to this data set on the Hub, USER/NAME.")
 def export_command(student: str, folder: Path, repo_id: str | None) -> None:
-    """Write the conversations that a student was trained on as a Hugging Face data set.
+    """Write a student's training conversations as a Hugging Face data set.
 
     STUDENT is SCENARIO-PIPELINE, such as noisy_labels-tft. Reads data/PIPELINE/SCENARIO and
     data/split/task.json.

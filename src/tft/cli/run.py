@@ -1,4 +1,4 @@
-"""`dvc repro` with its place in the whole: which stage, how far, how long still."""
+"""`dvc repro` with progress: the number of the running stage and the time left."""
 
 import json
 import os
@@ -14,18 +14,17 @@ import click
 from tft.core.stage import read_times
 
 DVC = (sys.executable, "-m", "dvc")
-# Seconds around each stage that its own time does not hold: the start of Python, DVC's checksums.
 SECONDS = Path(__file__).with_name("seconds.json")
-OVERHEAD = 3.0
-STAGE = re.compile(r"(?:(Running) stage|Stage) '(.+?)'")  # as DVC announces or skips one
+OVERHEAD = 3.0  # seconds per stage that its own time excludes: start of Python, DVC's checksums
+STAGE = re.compile(r"(?:(Running) stage|Stage) '(.+?)'")  # DVC runs or skips a stage
 
 
 def run_pipeline() -> int:
-    """Run `dvc repro` in the current directory, each stage with its number and the time left.
+    """Run `dvc repro` in the current directory, showing each stage's number and the time left.
 
-    The time is estimated from the last run here, or, for stages that never ran here, from
-    seconds.json, which another machine measured: the stages run so far tell how much slower or
-    faster this one is.
+    The time left is estimated from the last run here or, for stages that never ran here, from
+    seconds.json, which was measured on another machine. The stages run so far show how much slower
+    or faster this machine is.
 
     Returns:
         The exit status of `dvc repro`.
@@ -35,10 +34,10 @@ def run_pipeline() -> int:
     )
     names = listed.stdout.split()
     known: dict[str, float] = json.loads(SECONDS.read_text(encoding="utf-8"))
-    here = read_times({name.partition("@")[2] for name in names})
-    known |= {name: noted["seconds"] for name, noted in here.items()}
+    measured_here = read_times({name.partition("@")[2] for name in names})
+    known |= {name: recorded["seconds"] for name, recorded in measured_here.items()}
     seconds = {name: known[name] + OVERHEAD if name in known else 0.0 for name in names}
-    # Unbuffered, or what a stage prints comes only when it ends; progress bars go to stderr.
+    # Unbuffered, so that output appears before a stage ends; progress bars go to stderr.
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(  # noqa: S603
         [*DVC, "repro"], stdout=subprocess.PIPE, text=True, env=environment
@@ -50,19 +49,19 @@ def run_pipeline() -> int:
 
 
 def announced(lines: Iterable[str], seconds: Mapping[str, float]) -> Iterator[str]:
-    """DVC's lines; above each stage that runs its number, the time gone by and the time left.
+    """Yield DVC's lines and, above each running stage, its number, time elapsed, and time left.
 
     Args:
-        lines: what `dvc repro` prints.
-        seconds: that each stage may take, 0 where unknown; stages that are skipped take none.
+        lines: The output of `dvc repro`.
+        seconds: The expected time of each stage, in seconds, or 0 if unknown.
     """
     start = time.monotonic()
     left = dict(seconds)
-    done = 0.0  # seconds that the stages run so far should have taken
+    done = 0.0  # the expected time of the stages run so far, in seconds
     running = ""
     for line in lines:
-        if found := STAGE.match(line):
-            runs, name = found.groups()
+        if match := STAGE.match(line):
+            runs, name = match.groups()
             done += left.pop(running, 0.0)
             running = name if runs else ""
             if not runs:
@@ -71,10 +70,10 @@ def announced(lines: Iterable[str], seconds: Mapping[str, float]) -> Iterator[st
                 gone = time.monotonic() - start
                 pace = gone / done if done else 1.0
                 number = len(seconds) - len(left) + 1
-                told = f"{_minutes(gone)} gone"
+                progress = f"{_minutes(gone)} gone"
                 if any(left.values()):
-                    told += f", about {_minutes(sum(left.values()) * pace)} left"
-                yield f"\n[{number}/{len(seconds)}] {name}: {told}\n"
+                    progress += f", about {_minutes(sum(left.values()) * pace)} left"
+                yield f"\n[{number}/{len(seconds)}] {name}: {progress}\n"
         yield line
 
 

@@ -12,31 +12,31 @@ from tft.export.server import ENVIRONMENT, server_arguments
 
 
 def student_folder(name: str, students: Path) -> Path:
-    """The folder of a packaged student: SCENARIO-PIPELINE, or PIPELINE-SCENARIO.
+    """The folder of a packaged student, named SCENARIO-PIPELINE or PIPELINE-SCENARIO.
 
     Raises:
-        InputError: there is none of that name; names those there are.
+        InputError: there is no such student; names those that exist.
     """
     packaged = sorted(path.parent.name for path in students.glob("*/merged"))
     for cell in packaged:
         scenario, pipeline = cell.rsplit("-", 1)
         if name in (cell, f"{pipeline}-{scenario}"):
             return students / cell
-    there_are = ", ".join(packaged) or f"none; `dvc repro package` fills {students}"
+    there_are = ", ".join(packaged) or f"none; `dvc repro export` fills {students}"
     raise InputError(f"no student {name!r}; there are {there_are}")
 
 
 def server_command(folder: Path, host: str, port: int) -> list[str]:
-    """The command that serves a packaged student under its folder's name."""
+    """The command that serves a packaged student under the name of its folder."""
     arguments = server_arguments(folder.name, folder, (folder / PARSER).exists())
     return [sys.executable, *arguments, "--host", host, "--port", str(port)]
 
 
 def serve(folder: Path, host: str, port: int) -> None:
-    """Become the server of a packaged student; it ends with Ctrl-C.
+    """Replace this process by the server of a packaged student, which Ctrl-C ends.
 
     Raises:
-        InputError: vLLM is not installed, or the port is taken.
+        InputError: vLLM is not installed, or the port cannot be used.
     """
     if importlib.util.find_spec("vllm") is None:
         raise InputError("vLLM is not installed; `make setup` installs it (Linux only)")

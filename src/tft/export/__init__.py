@@ -1,1 +1,1 @@
-"""What a user takes away: weights with a model card, and data sets."""
+"""Packages what users take away: weights with a model card, and data sets."""

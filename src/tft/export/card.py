@@ -19,7 +19,7 @@ from tft.student.config import SeededStudentConfig
 
 TEMPLATE = Path(__file__).with_name("student_card.md.jinja")
 
-# What SGD's license covers: the tiny base, which was trained on it, and two of the corpora.
+# SGD's license covers the tiny base, which was trained on it, and two of the corpora.
 OF_SGD = {"models/base", "sgd", "published"}
 SGD_LICENSE = "cc-by-sa-4.0"
 
@@ -38,28 +38,29 @@ def write_student_card(
 ) -> None:
     """Write a fine-tuned student's README.md with the numbers of its own run.
 
-    `merged` gets a copy: whoever publishes the weights alone publishes where they come from.
+    `merged` gets a copy, so that the weights alone also say where they come from.
 
     Args:
-        folder: of the student, with `merged` and `adapter` in it.
+        folder: The student's folder, which contains `merged` and `adapter`.
         cell: (scenario, pipeline).
-        student: its settings, those of the cell's first training seed.
-        corpus: name of the corpus.
-        kind: kind of the scenario.
-        task: as a client knows it; without `respond_to_user` the student answers in plain text.
-        conversations: what it was trained on, those for evaluation included.
-        losses: {split: last loss in nats per target token, mean over rows}.
-        metrics: of the cell, see `evaluation.summary`. With several training seeds the student is
-            the first's, and so are the scores on its card.
-        labeled_by: who labeled the test conversations: the corpus or a machine.
+        student: The student's settings, with the cell's first training seed.
+        corpus: The name of the corpus.
+        kind: The kind of the scenario.
+        task: The task as clients know it. Without `respond_to_user` the student answers in plain
+            text.
+        conversations: The training conversations, including those set aside for evaluation.
+        losses: {split: last loss in nats per target token, averaged over rows}.
+        metrics: The metrics of the cell, see `evaluation.summary`. With several training seeds the
+            card shows the scores of the first seed's student.
+        labeled_by: Who labeled the test conversations: the corpus or a machine.
     """
     scenario, pipeline = cell
     name = f"{scenario}-{pipeline}"
     base_is_local = Path(student.base).is_dir()
-    own, others = metrics, metrics.get("students", {})
-    if others:  # judge_corrected corrects the mean over seeds, so this student has none
-        own = {**metrics, **others[f"{name}-{student.train.seed}"], "judge_corrected": None}
-    scores = [score for score in own["intervals"] if own[score] is not None]
+    scored, students = metrics, metrics.get("students", {})
+    if students:  # judge_corrected corrects the mean over seeds, so this student has no value
+        scored = {**metrics, **students[f"{name}-{student.train.seed}"], "judge_corrected": None}
+    scores = [score for score in scored["intervals"] if scored[score] is not None]
     license_ = SGD_LICENSE if OF_SGD & {student.base, corpus} else None
     plain_text = not task.tool(RESPOND)
     card = ModelCard.from_template(
@@ -67,7 +68,7 @@ def write_student_card(
             license=license_,
             library_name="transformers",
             pipeline_tag="text-generation",
-            base_model=None if base_is_local else student.base,  # the Hub takes only its own ids
+            base_model=None if base_is_local else student.base,  # must be an id of the Hub
             model_name=name,
             tags=["tool-use", "lora"],
             eval_results=[
@@ -76,8 +77,8 @@ def write_student_card(
                     dataset_type=corpus,
                     dataset_name=f"held-out turns of corpus {corpus}",
                     metric_type=score,
-                    metric_name=f"{score} ({own['judged_by']})" if "judge" in score else score,
-                    metric_value=own[score],
+                    metric_name=f"{score} ({scored['judged_by']})" if "judge" in score else score,
+                    metric_value=scored[score],
                 )
                 for score in scores
             ],
@@ -95,14 +96,14 @@ def write_student_card(
         losses=losses,
         template=student.template,
         settings={**student.train.model_dump(), **student.lora.model_dump()},
-        metrics=own,
+        metrics=scored,
         scores=scores,
-        judge_measured=own.get("judge_measured"),
+        judge_measured=scored.get("judge_measured"),
         labeled_by=labeled_by,
         labeled_by_machine=labeled_by.startswith("machine"),
-        students=len(others),
+        students=len(students),
         judge_mean=metrics["judge"],
-        judge_spread=metrics["spread"]["judge"] if others else None,
+        judge_spread=metrics["spread"]["judge"] if students else None,
         tools=task.tools,
         task_description=task.description,
         plain_text=plain_text,
@@ -115,7 +116,7 @@ def write_student_card(
 
 
 def _serve_command(name: str, plain_text: bool) -> str:
-    """How to start vLLM's server in the student's folder, wrapped for the shell."""
+    """The command that starts vLLM's server in the student's folder, wrapped for the shell."""
     variables = " ".join(f"{key}={value}" for key, value in ENVIRONMENT.items())
     command = shlex.join(["python", *server_arguments(name, Path(), plain_text)])
     lines = wrap(f"{variables} {command}", 96, break_long_words=False, break_on_hyphens=False)

@@ -1,20 +1,20 @@
-"""The conversations that a student was trained on, as a data set that can be used elsewhere.
+"""A student's training conversations as a data set that can be used elsewhere.
 
-One row per conversation, in the conversational form with tools that TRL and the Hub know:
+There is one row per conversation, in the conversational format with tools of TRL and the Hub:
 
-- `id`, `source`: of the conversation.
-- `messages`: a system message with the task's description, then the conversation. A turn of the
-  assistant is one entry of `tool_calls`, its arguments an object. What a tool returns is here a
-  user message that holds JSON; it gets the role `tool` and the name of the tool that was called.
+- `id`, `source`: id and source of the conversation.
+- `messages`: a system message with the task's description, then the conversation. An assistant
+  message has one entry of `tool_calls`, whose arguments are an object. A tool result, which in this
+  project is a user message with JSON, gets the role `tool` and the name of the called tool.
 - `tools`: the declared tools as OpenAI function schemas.
 
-Under the `unified` template both roles render alike, so the rows give exactly the token ids that
+The `unified` template renders both roles alike, so the rows give exactly the token ids that
 students are trained on. Other templates mark the role `tool` in their own way, as servers do.
 
-Both columns are lists of `datasets.Json`, so messages and schemas come back with the keys they had.
-As structs they would come back with None for every key that another row has, in arguments and
-schemas above all; and chat templates such as Llama 3.1's fail at a message whose `tool_calls` is
-None. Texts are stored as they are here; `datasets` may round a number's 16th digit as it reads.
+Both columns are lists of `datasets.Json`, so messages and schemas keep their keys. As structs they
+would get None for every key of another row, above all in arguments and schemas, and chat templates
+such as Llama 3.1's fail on a message whose `tool_calls` is None. Texts are stored unchanged;
+`datasets` may round the 16th digit of a number when reading.
 """
 
 import json
@@ -44,8 +44,9 @@ FEATURES = Features(
 HERE = Path(__file__).parent
 CARD, TRAINING_TEMPLATE = "dataset_card.md.jinja", "training_template.jinja"
 
-# What an exported folder consists of. `datasets` finds the split by the file's name; with `configs`
-# in the card it would take a changed file for the one in its cache (datasets 5.2, load.py).
+# The files of an exported folder. `datasets` recognizes the split by the file's name; with
+# `configs` in the card it would mistake a changed file for the one in its cache (datasets 5.2,
+# load.py).
 README, CHAT_TEMPLATE, DATA = "README.md", "chat_template.jinja", "train-00000-of-00001.parquet"
 FILES = [README, CHAT_TEMPLATE, f"data/{DATA}"]
 
@@ -55,15 +56,15 @@ SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "1
 
 @dataclass(frozen=True)
 class CardValues:
-    """What the data card says of the conversations' origin.
+    """What the card says about the origin of the conversations.
 
     Attributes:
-        corpus: builtin, sgd, published or traces.
-        scenario: such as noisy_labels.
-        kind: of the scenario, such as baseline.
-        pipeline: such as direct or tft.
-        made_by: {step: the rules, or the models that did it}, of the steps of TFT.
-        repo_id: where on the Hub the data set goes, if it does.
+        corpus: builtin, sgd, published, or traces.
+        scenario: The scenario, such as noisy_labels.
+        kind: The kind of the scenario, such as baseline.
+        pipeline: The pipeline, such as direct or tft.
+        made_by: For each step of TFT, "rules" or the models that did it.
+        repo_id: The data set's id on the Hub, if it is uploaded.
     """
 
     corpus: str
@@ -77,17 +78,17 @@ class CardValues:
 def export_dataset(
     conversations: Sequence[Conversation], task: Task, card_values: CardValues, folder: Path
 ) -> None:
-    """Write the data set's Parquet file, its card and the chat template to train with.
+    """Write the data set's Parquet file, its card, and the chat template to train with.
 
     Raises:
-        InputError: no conversations, a value that `datasets` cannot read back, or a folder with
-            other files in it.
+        InputError: there are no conversations, `datasets` cannot read a value back, or the folder
+            contains other files.
     """
     if not conversations:
         raise InputError("there are no conversations to export")
-    if others := _files_in(folder) - set(FILES):
+    if unknown_files := _files_in(folder) - set(FILES):
         raise InputError(
-            f"{folder}: holds {min(others)}; name an empty folder or an earlier export"
+            f"{folder}: contains {min(unknown_files)}; name an empty folder or an earlier export"
         )
     rows = [row_of(conversation, task) for conversation in conversations]
     disable_progress_bars()
@@ -99,12 +100,12 @@ def export_dataset(
 
 
 def push(folder: Path, repo_id: str) -> str:
-    """Upload an exported folder to the Hub; returns the data set's address.
+    """Upload an exported folder to the Hub and return the data set's address.
 
-    A new repository is private. The token is the one of `hf auth login` or of HF_TOKEN.
+    A new repository is private. The token is that of `hf auth login` or of HF_TOKEN.
 
     Raises:
-        InputError: the Hub, as HF_ENDPOINT names it, cannot be reached or refuses.
+        InputError: the Hub, or the server in HF_ENDPOINT, cannot be reached or refuses.
     """
     api = HfApi()
     try:
@@ -116,7 +117,7 @@ def push(folder: Path, repo_id: str) -> str:
             allow_patterns=FILES,
             commit_message="Training conversations exported by TFT",
         )
-    except (OSError, ValueError) as error:  # of which those of huggingface_hub are
+    except (OSError, ValueError) as error:  # the base classes of huggingface_hub's errors
         reason = " ".join(str(error).split())
         raise InputError(
             f"{repo_id}: cannot be uploaded ({reason}); log in with `hf auth login` or set "
@@ -126,7 +127,7 @@ def push(folder: Path, repo_id: str) -> str:
 
 
 def messages_of(conversation: Conversation, task: Task) -> list[dict[str, Any]]:
-    """The conversation after its system message; see the module's docstring."""
+    """The system message and the conversation, as the module's docstring describes."""
     messages: list[dict[str, Any]] = [{"role": "system", "content": task.description}]
     called = None
     for message in conversation.messages:
@@ -144,10 +145,10 @@ def messages_of(conversation: Conversation, task: Task) -> list[dict[str, Any]]:
 
 
 def row_of(conversation: Conversation, task: Task) -> dict[str, Any]:
-    """A conversation as a row of FEATURES, its JSON as text.
+    """A conversation as a row of FEATURES, with JSON as text.
 
     Raises:
-        InputError: names a message that `datasets` cannot read back.
+        InputError: `datasets` cannot read a message back; names it.
     """
     messages = [_text(message) for message in messages_of(conversation, task)]
     for message in messages:
@@ -168,7 +169,7 @@ def row_of(conversation: Conversation, task: Task) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    # Text, because `datasets` would write an object with no more than ten digits per number.
+    # Text, because `datasets` would write at most ten digits of a number in an object.
     return json.dumps(value, ensure_ascii=False)
 
 

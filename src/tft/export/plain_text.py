@@ -1,7 +1,7 @@
-"""What a student takes along whose agent answers in plain text: text outside, calls inside.
+"""Plain text for students of agents that answer in plain text.
 
-The student itself makes nothing but calls, one of which talks. Its chat template and vLLM's parser
-of its answers translate, so that clients of the agent need no change.
+The student itself makes only calls, one of which talks to the user. Its chat template and a parser
+for vLLM translate between this call and plain text, so that clients of the agent need no change.
 """
 
 import json
@@ -10,16 +10,16 @@ from pathlib import Path
 from tft.core.conversation import Tool
 
 PARSER = "plain_text_parser.py"
-"""A plugin of vLLM's server that registers the parser `plain_text`; lies in a student's folder."""
+"""A plugin for vLLM's server in a student's folder, which registers the parser `plain_text`."""
 
 
 def before_template(talk: Tool) -> str:
-    """What goes before the student's chat template.
+    """What is put before the student's chat template.
 
     Args:
-        talk: the tool that talks, as the student was trained with; its first required argument is
-            what is said.
+        talk: The tool with which the student was trained to talk. Its first required argument is
+            the message.
     """
     before = Path(__file__).with_name("plain_text.jinja").read_text(encoding="utf-8")
-    # JSON is a Jinja expression as long as it holds no null, which a tool does not.
+    # JSON without null is a valid Jinja expression, and a tool contains no null.
     return f"{{%- set talk = {json.dumps(talk.to_openai())} -%}}\n{before}"

@@ -1,8 +1,9 @@
-"""Parser for vLLM's OpenAI server: what the agent says to its user is text, all else a tool call.
+"""Parser for vLLM's OpenAI server: messages to the user become text, other calls stay tool calls.
 
-The model's card has the command of a server with it. Every answer of the model is one Hermes tool
-call. A call of `respond_to_user` becomes the reply's `content`, unless the client declares that
-tool itself. This file goes with the model: it imports nothing of the project that made it.
+The model card has the command that starts a server with this parser. Every answer of the model is
+one Hermes tool call. A call of `respond_to_user` becomes the reply's `content`, unless the client
+declares that tool itself. This file ships with the model and imports nothing from the project that
+trained it.
 """
 
 import json
@@ -18,10 +19,10 @@ OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
 
 def said(answer: str) -> str | None:
-    """What an answer says to the user; None: it is something else than a call of the tool for that.
+    """The message to the user in an answer, or None if it is not a call of `respond_to_user`.
 
-    The beginning of an answer gives the beginning of what it says; an empty one may still become
-    None. What stands behind the call, which should be nothing, is shown too.
+    The beginning of an answer gives the beginning of the message; an empty beginning may still
+    become None. Text after the call, of which there should be none, is appended.
     """
     answer = answer.lstrip()
     if not answer.startswith(OPEN):
@@ -41,30 +42,30 @@ def said(answer: str) -> str | None:
 
 
 def _behind(call: str) -> tuple[str, bool]:
-    """What stands behind a call's JSON and its end tag, and whether the JSON is whole."""
+    """The text after a call's JSON and end tag, and whether the JSON is complete."""
     try:
-        # Where the JSON ends, not the first end tag, which a message may hold as text.
+        # The end of the JSON, not the first end tag, which a message may contain as text.
         _, end = json.JSONDecoder().raw_decode(call)
     except (ValueError, RecursionError):
         return "", False
-    rest = call[end:].lstrip()
-    return "" if CLOSE.startswith(rest) else rest.removeprefix(CLOSE).lstrip(), True
+    after = call[end:].lstrip()
+    return "" if CLOSE.startswith(after) else after.removeprefix(CLOSE).lstrip(), True
 
 
 @ToolParserManager.register_module("plain_text")
 class PlainTextParser(Hermes2ProToolParser):
-    """vLLM's parser of Hermes calls, but for what is said; one for each reply."""
+    """vLLM's parser of Hermes calls, except for messages to the user; one instance per reply."""
 
     _sent = ""
-    """What the stream has shown as text so far."""
+    """The text that the stream has sent so far."""
 
     def extract_tool_calls(self, model_output: str, request: Any) -> ExtractedToolCallInformation:
-        """The reply to a request that is not streamed."""
+        """Parse the reply to a request that is not streamed."""
         text = self._said(model_output, request)
         if text is None:
             return super().extract_tool_calls(model_output, request)
-        # Where no tool is called vLLM shows the model's output instead of `content`; with an empty
-        # list it shows `content` alone, and the reply ends with `stop`.
+        # If no tool is called, vLLM returns the model's output instead of `content`. With an empty
+        # list it returns `content` alone, and the reply ends with `stop`.
         return ExtractedToolCallInformation(tools_called=True, tool_calls=[], content=text)
 
     def extract_tool_calls_streaming(
@@ -77,7 +78,7 @@ class PlainTextParser(Hermes2ProToolParser):
         delta_token_ids: Any,
         request: Any,
     ) -> DeltaMessage | None:
-        """What a stream has to add once `delta_text` is there."""
+        """What a stream sends after `delta_text` has arrived."""
         text = self._said(current_text, request)
         if text is None and not self._sent:
             return super().extract_tool_calls_streaming(
@@ -89,7 +90,7 @@ class PlainTextParser(Hermes2ProToolParser):
                 delta_token_ids,
                 request,
             )
-        # An answer that goes on as nothing readable ends with what it said: no call follows.
+        # If an answer becomes unreadable, it ends with the text sent so far; no call follows.
         new = (text or "").removeprefix(self._sent)
         self._sent += new
         return DeltaMessage(content=new) if new else None

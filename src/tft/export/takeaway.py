@@ -1,4 +1,4 @@
-"""The models that a user takes away: what renders and reads them comes with them."""
+"""The packaged models, each with the template that renders prompts and the parser of answers."""
 
 import shutil
 from pathlib import Path
@@ -9,23 +9,23 @@ from tft.export.plain_text import PARSER, before_template
 from tft.student.checkpoint import merge
 from tft.student.config import StudentConfig
 
-# Training renders prompts without thinking (`template.render`). A client of the student neither
-# knows that nor can change it, so its template turns the switch itself.
+# Training renders prompts without thinking (`template.render`). Clients do not know that, so the
+# packaged template sets the switch itself.
 NO_THINKING = "{%- set enable_thinking = false -%}\n"
 
 
 def take_away(folder: Path, student: StudentConfig, adapter: Path, talk: Tool | None) -> None:
-    """Write `adapter` and `merged`, whose chat templates by themselves render what was trained on.
+    """Write `adapter` and `merged`, whose chat templates render exactly what was trained on.
 
     Args:
-        folder: of the packaged student.
-        student: its base and whose chat template it was trained with.
-        adapter: as training wrote it, with the tokenizer.
-        talk: where the agent answers in plain text, the tool through which the student talks; the
-            parser of its answers is then written too.
+        folder: The folder of the packaged student.
+        student: The student's settings, with its base and template.
+        adapter: The folder that training wrote, with adapter and tokenizer.
+        talk: The tool with which the student talks, if the agent answers in plain text. The parser
+            of its answers is then written too.
 
     Raises:
-        InputError: there is no such base.
+        InputError: the base does not exist.
     """
     shutil.copytree(adapter, folder / "adapter", dirs_exist_ok=True)
     merge(student.base, adapter, folder / "merged")

@@ -1,1 +1,1 @@
-"""Lays the cells' numbers out as tables and keeps those of documented runs."""
+"""Writes the results as a table and as a page."""

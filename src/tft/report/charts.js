@@ -1,5 +1,5 @@
 "use strict";
-// The charts: drawn in the page's colours, and anew when these change.
+// The charts, drawn in the page's colors, and again when these change.
 
 const charts = JSON.parse(document.getElementById("charts").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -22,10 +22,10 @@ function scheme() {
   };
 }
 
-// What the charts' params of these names are set to.
+// The values of the charts' params of these names.
 function chosen() {
   const cell = document.getElementById("cell").value;
-  return { cell, scenario: data.cells.find((one) => one.cell === cell).scenario };
+  return { cell, scenario: data.cells.find((entry) => entry.cell === cell).scenario };
 }
 
 async function draw() {

@@ -1,8 +1,8 @@
-"""The page's charts: Vega-Lite by altair, each with its data inside.
+"""The charts of the page: Vega-Lite, made with altair, each containing its data.
 
-Where a chart has a param `cell` or `scenario`, it holds every cell's data and shows those that the
-param says; the page sets it. A row's `query` are the turns that the page shows at a click on its
-mark.
+A chart with a param `cell` or `scenario` contains the data of all cells and shows those that the
+param selects; the page sets it. The `query` of a row selects the turns that the page shows after a
+click on the row's mark.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ from tft.report.table import MEASURES, PUBLISHED, Comparisons, Robustness, Sweep
 Rows = Sequence[Mapping[str, Any]]
 Layers = alt.LayerChart | alt.FacetChart  # as altair types `layer`
 
-# Seen well on white and on black. Where a colour says more than who, the name stands there too.
-COLOURS = ("#e07b39", "#3b8eea", "#2aa876", "#9b6dd6", "#c9587c", "#8a8f98")
+# Legible on white and on black. Colors never carry information that is not also given as text.
+COLORS = ("#e07b39", "#3b8eea", "#2aa876", "#9b6dd6", "#c9587c", "#8a8f98")
 OUTCOMES = {"right": "#2aa876", "wrong": "#d9534f", "missing": "#d9a13b", "invented": "#9b6dd6"}
 
 
 def cell_rows(
     places: Mapping[str, Mapping[str, str]], tables: Mapping[str, Rows]
 ) -> list[dict[str, Any]]:
-    """The rows of several cells' tables as one, each told by cell, scenario and pipeline."""
+    """Concatenate the rows of several cells, adding cell, scenario, and pipeline to each."""
     return [
         {"cell": cell, **place, **row}
         for cell, place in places.items()
@@ -33,7 +33,7 @@ def cell_rows(
 
 
 def confusion_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A breakdown's `confusion`, with the share that a predicted tool has of a reference's."""
+    """Rows of a breakdown's `confusion`; `share` is of all turns with the same reference tool."""
     return [
         {
             "reference": tool,
@@ -47,7 +47,7 @@ def confusion_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def argument_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A breakdown's `arguments`; `rank` is the order in which OUTCOMES are drawn."""
+    """Rows of a breakdown's `arguments`; `rank` is the order in which OUTCOMES are drawn."""
     return [
         {
             "tool": tool,
@@ -65,13 +65,13 @@ def argument_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def delta_rows(comparison: Comparisons) -> list[dict[str, Any]]:
-    """TFT less Direct by scenario, of this run with its interval and as published, without one."""
+    """TFT minus Direct by scenario: this run's with interval, the published one without."""
     rows = []
-    for scenario, ours in comparison.items():
-        low, high = ours["interval"] or (ours["difference"], ours["difference"])
-        bounds = {"this run": (ours["difference"], low, high)}
-        if theirs := PUBLISHED.get(scenario):
-            bounds["published"] = (round(theirs["tft"] - theirs["direct"], 6),) * 3
+    for scenario, measured in comparison.items():
+        low, high = measured["interval"] or (measured["difference"], measured["difference"])
+        bounds = {"this run": (measured["difference"], low, high)}
+        if published := PUBLISHED.get(scenario):
+            bounds["published"] = (round(published["tft"] - published["direct"], 6),) * 3
         for source, values in bounds.items():
             numbers = dict(zip(("difference", "low", "high"), values, strict=True))
             rows.append({"scenario": scenario, "source": source, **numbers})
@@ -79,12 +79,12 @@ def delta_rows(comparison: Comparisons) -> list[dict[str, Any]]:
 
 
 def delta_csv(rows: Rows) -> str:
-    """`delta_rows` as CSV, which `dvc plots` draws."""
+    """`delta_rows` as CSV, for `dvc plots`."""
     return csv_text(["scenario", "source", "difference", "low", "high"], rows)
 
 
 def robustness_csv(places: Mapping[str, Mapping[str, str]], robustness: Robustness) -> str:
-    """`robustness_rows` of all measures as CSV; a head alone where no student was asked again."""
+    """`robustness_rows` of all measures as CSV; only a header without that experiment."""
     rows = [
         {"measure": MEASURES[measure], **row}
         for measure in (MEASURES if robustness else ())
@@ -94,33 +94,33 @@ def robustness_csv(places: Mapping[str, Mapping[str, str]], robustness: Robustne
 
 
 def sweep_csv(sweep: Sweep) -> str:
-    """`sweep_rows` of all scenarios and measures as CSV; a head alone where there was no sweep.
+    """`sweep_rows` of all scenarios and measures as CSV; only a header without that experiment.
 
-    A score without an interval is its own bounds, because `dvc plots` reads nothing as 0.
+    A score without an interval gets itself as bounds, because `dvc plots` reads empty values as 0.
     """
     rows = []
-    for one in sweep.values():
+    for swept in sweep.values():
         for measure, name in MEASURES.items():
-            for row in sweep_rows(one["rows"], measure):
+            for row in sweep_rows(swept["rows"], measure):
                 bounds = {
                     key: row["score"] if row[key] is None else row[key] for key in ("low", "high")
                 }
-                rows.append({"param": one["dose"], "measure": name, **row, **bounds})
+                rows.append({"param": swept["dose"], "measure": name, **row, **bounds})
     return csv_text(["param", "dose", "pipeline", "measure", "score", "low", "high"], rows)
 
 
 def delta(rows: Rows) -> Layers:
-    """Points of `delta_rows` with their intervals."""
+    """`delta_rows` as points with intervals."""
     sources = ["this run", "published"]
-    colours = alt.Scale(domain=sources, range=[COLOURS[1], COLOURS[-1]])
+    colors = alt.Scale(domain=sources, range=[COLORS[1], COLORS[-1]])
     base = alt.Chart(_data(rows)).encode(
         y=alt.Y("scenario:N", sort=None, title=None),
         yOffset=alt.YOffset("source:N", sort=sources),
-        color=alt.Color("source:N", scale=colours, title=None),
+        color=alt.Color("source:N", scale=colors, title=None),
         tooltip=["scenario:N", "source:N", "difference:Q", "low:Q", "high:Q"],
     )
     points = base.mark_point(filled=True, opacity=1, size=90).encode(
-        x=alt.X("difference:Q", title="judge, TFT less Direct"),
+        x=alt.X("difference:Q", title="judge, TFT minus Direct"),
         shape=alt.Shape("source:N", scale=alt.Scale(domain=sources), title=None),
     )
     zero = alt.Chart(_data([{"zero": 0}])).mark_rule(strokeDash=[4, 4]).encode(x="zero:Q")
@@ -131,7 +131,7 @@ def delta(rows: Rows) -> Layers:
 def robustness_rows(
     places: Mapping[str, Mapping[str, str]], robustness: Robustness, measure: str
 ) -> list[dict[str, Any]]:
-    """Each cell's score under the tools' original names and under each variant's."""
+    """The score of each cell under the original tool names and under each variant's."""
     return [
         {**place, "names": names, "score": summary[measure]}
         for cell, place in places.items()
@@ -145,8 +145,8 @@ def robustness_rows(
 
 
 def robustness(rows: Rows, names: Sequence[str], measure: str) -> Layers:
-    """Points of `robustness_rows`: a stroke for the original names, a dot for each variant."""
-    scale = alt.Scale(range=list(COLOURS))
+    """`robustness_rows` as points: a stroke for the original names, a dot for each variant."""
+    scale = alt.Scale(range=list(COLORS))
     base = alt.Chart(_data(rows)).encode(
         x=alt.X("score:Q", title=MEASURES[measure], scale=alt.Scale(domain=[0, 1])),
         y=alt.Y("scenario:N", sort=None, title=None),
@@ -156,27 +156,27 @@ def robustness(rows: Rows, names: Sequence[str], measure: str) -> Layers:
     )
     dots = base.mark_point(filled=True, opacity=0.6, size=40)
     strokes = base.mark_tick(thickness=3, size=16)
-    drawn = len({(row["scenario"], row["pipeline"]) for row in rows})
+    drawn_cells = len({(row["scenario"], row["pipeline"]) for row in rows})
     return alt.layer(
         dots.transform_filter("datum.names != 'original'"),
         strokes.transform_filter("datum.names == 'original'"),
-    ).properties(width="container", height=28 * drawn)
+    ).properties(width="container", height=28 * drawn_cells)
 
 
 def sweep_rows(sweep: Rows, measure: str) -> list[dict[str, Any]]:
-    """A scenario's doses with each pipeline's score and its interval, null where there is none."""
+    """Score and interval (None if there is none) of each dose and pipeline of a scenario."""
     rows = []
-    for one in sweep:
-        low, high = one["intervals"][measure] or (None, None)
-        key = {"dose": one["dose"], "pipeline": one["pipeline"]}
-        rows.append({**key, "score": one[measure], "low": low, "high": high})
+    for cell in sweep:
+        low, high = cell["intervals"][measure] or (None, None)
+        key = {"dose": cell["dose"], "pipeline": cell["pipeline"]}
+        rows.append({**key, "score": cell[measure], "low": low, "high": high})
     return rows
 
 
 def sweep(rows: Rows, names: Sequence[str], dose: str, measure: str) -> Layers:
-    """Curves of `sweep_rows` over the dose, with bands of 95 % intervals."""
-    scale = alt.Scale(range=list(COLOURS))
-    legend = alt.Legend(title=None, symbolOpacity=1)  # not as pale as the bands
+    """`sweep_rows` as curves over the dose, with bands of 95 % intervals."""
+    scale = alt.Scale(range=list(COLORS))
+    legend = alt.Legend(title=None, symbolOpacity=1)  # otherwise as pale as the bands
     base = alt.Chart(_data(rows)).encode(
         x=alt.X("dose:Q", title=dose, scale=alt.Scale(zero=False, nice=False)),
         color=alt.Color("pipeline:N", sort=list(names), scale=scale, legend=legend),
@@ -194,21 +194,21 @@ def sweep(rows: Rows, names: Sequence[str], dose: str, measure: str) -> Layers:
 
 
 def confusion(rows: Rows) -> Layers:
-    """A cell's turns by reference's tool, predicted tool and their number; `share` of the line."""
+    """The confusion matrix of a cell: turns by reference tool and predicted tool."""
     base = _of_cell(alt.Chart(_data(rows))).encode(
         x=alt.X("predicted:N", title="predicted", axis=alt.Axis(labelAngle=-30)),
         y=alt.Y("reference:N", title="reference"),
         tooltip=["reference:N", "predicted:N", "turns:Q", alt.Tooltip("share:Q", format=".1%")],
     )
     depth = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.08, 1]), legend=None)
-    tiles = base.mark_rect(color=COLOURS[1]).encode(opacity=depth)
+    tiles = base.mark_rect(color=COLORS[1]).encode(opacity=depth)
     return alt.layer(tiles, base.mark_text().encode(text="turns:Q")).properties(
         width="container", height=44 * len({row["reference"] for row in rows})
     )
 
 
 def arguments(rows: Rows) -> alt.Chart:
-    """What became of each argument of a cell's service calls to the right tool."""
+    """Outcomes of each argument in a cell's service calls to the right tool."""
     scale = alt.Scale(domain=list(OUTCOMES), range=list(OUTCOMES.values()))
     chart = alt.Chart(_data(rows)).mark_bar()
     return (
@@ -225,8 +225,8 @@ def arguments(rows: Rows) -> alt.Chart:
 
 
 def curve(rows: Rows, names: Sequence[str], title: str) -> alt.Chart:
-    """The judge's score of a scenario's cells, by bins from `first` to `last`."""
-    points = alt.OverlayMarkDef(size=80)  # a thumb hits them
+    """The judge scores of a scenario's cells, in bins from `first` to `last`."""
+    points = alt.OverlayMarkDef(size=80)  # large enough for a thumb
     return (
         _of_scenario(alt.Chart(_data(rows)).mark_line(point=points), names)
         .encode(
@@ -245,12 +245,12 @@ def curve(rows: Rows, names: Sequence[str], title: str) -> alt.Chart:
 
 
 def loss(rows: Rows, names: Sequence[str]) -> alt.Chart:
-    """Training's loss curves of a scenario's cells."""
+    """The training loss of a scenario's cells."""
     return (
         _of_scenario(alt.Chart(_data(rows)).mark_line(), names)
         .encode(
             x=alt.X("step:Q", title="step"),
-            y=alt.Y("loss:Q", title="loss, nats a token", scale=alt.Scale(zero=False)),
+            y=alt.Y("loss:Q", title="loss, nats per token", scale=alt.Scale(zero=False)),
             strokeDash=alt.StrokeDash("split:N", sort=["train", "eval"], title=None),
             tooltip=["pipeline:N", "split:N", "step:Q", "loss:Q"],
         )
@@ -259,20 +259,20 @@ def loss(rows: Rows, names: Sequence[str]) -> alt.Chart:
 
 
 def time_rows(times: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What `timing.read_times` returns, a row a stage and item."""
+    """The times that `stage.read_times` returns, one row per stage and item."""
     rows = []
-    for name, one in times.items():
+    for name, time in times.items():
         stage, _, item = name.partition("@")
-        row = {"stage": stage, "item": item, "minutes": round(one["seconds"] / 60, 2)}
-        rows.append(row | {"measured": one["measured"]})
+        row = {"stage": stage, "item": item, "minutes": round(time["seconds"] / 60, 2)}
+        rows.append(row | {"measured": time["measured"]})
     return rows
 
 
 def times(rows: Rows) -> alt.Chart:
-    """Minutes a stage, its items side by side."""
+    """Minutes per stage, as bars with one part per item."""
     return (
         alt.Chart(_data(rows))
-        .mark_bar(color=COLOURS[1], stroke="white", strokeWidth=0.5)
+        .mark_bar(color=COLORS[1], stroke="white", strokeWidth=0.5)
         .encode(
             y=alt.Y("stage:N", sort="-x", title=None),
             x=alt.X("minutes:Q", title="minutes"),
@@ -288,8 +288,8 @@ def _of_cell(chart: alt.Chart) -> alt.Chart:
 
 
 def _of_scenario(chart: alt.Chart, names: Sequence[str]) -> alt.Chart:
-    """Coloured by pipeline; `names` are all there are, in their order."""
-    scale = alt.Scale(range=list(COLOURS))
+    """Show one scenario, colored by pipeline; `names` are all pipelines, in order."""
+    scale = alt.Scale(range=list(COLORS))
     return (
         chart.add_params(alt.param(name="scenario", value=""))
         .transform_filter("datum.scenario == scenario")

@@ -6,6 +6,6 @@ from tft.core.config import Section
 
 
 class ReportConfig(Section):
-    """What metrics/headline.json holds."""
+    """The pipeline whose scores are in metrics/headline.json."""
 
     pipeline: str

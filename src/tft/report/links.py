@@ -1,4 +1,4 @@
-"""Which turns stand behind a number: the settings of the page's filters that show them."""
+"""Links from the numbers of the page to the turns behind them, as settings of its filters."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -8,11 +8,11 @@ from markupsafe import Markup
 from tft.report.table import CORRECTED, Contamination, Sheet
 
 Query = dict[str, str] | None
-"""Names of filters with their settings; None: there are no turns of the page behind it."""
+"""Settings of filters, by name; None if no turns of the page are behind a number."""
 LinkedSheet = tuple[list[str], list[list[tuple[str, Query]]]]
 Rows = Sequence[Mapping[str, Any]]
 
-# What the turns behind a column of a row a cell have in common, beside their cell.
+# The filters, beside those of the cell, that select the turns behind a column.
 NARROWED = {
     "judge": {},
     CORRECTED: {},
@@ -22,17 +22,17 @@ NARROWED = {
     "n": {},
     "parse failures": {"answer": "0"},
 }
-NO_CALL = "(no call)"  # as `evaluation.breakdown` calls it
+NO_CALL = "(no call)"  # as in `evaluation.breakdown`
 PAIRS: dict[str, Literal["closest", "closest_without_calls"]] = {
-    "most alike": "closest",
+    "most similar": "closest",
     "without calls": "closest_without_calls",
 }
-"""Columns of the contamination's sheet, and the pairs of conversations that they are of."""
+"""Columns of the contamination sheet, and the pairs of conversations that they describe."""
 
 
 # --- tables ------------------------------------------------------------------------------------
 def of_cells(sheet: Sheet, places: Iterable[dict[str, str]]) -> LinkedSheet:
-    """A sheet with a row a cell, `places` being the cells in their order."""
+    """Link a sheet with one row per cell; `places` are the cells in the order of the rows."""
     head, rows = sheet
     linked = []
     for row, place in zip(rows, places, strict=True):
@@ -42,7 +42,7 @@ def of_cells(sheet: Sheet, places: Iterable[dict[str, str]]) -> LinkedSheet:
 
 
 def of_comparison(sheet: Sheet, scenarios: Iterable[str]) -> LinkedSheet:
-    """TFT against Direct, a row a scenario."""
+    """Link the comparison of TFT with Direct, which has one row per scenario."""
     head, rows = sheet
     linked = []
     for row, scenario in zip(rows, scenarios, strict=True):
@@ -57,13 +57,13 @@ def of_comparison(sheet: Sheet, scenarios: Iterable[str]) -> LinkedSheet:
     return head, linked
 
 
-def of_contamination(sheet: Sheet, found: Contamination) -> LinkedSheet:
-    """A row a cell; what is most alike leads to the test conversation of the pair."""
+def of_contamination(sheet: Sheet, contamination: Contamination) -> LinkedSheet:
+    """Link the contamination sheet's similarities to the test conversations of the pairs."""
     head, rows = sheet
     linked = []
     for row in rows:
         scenario, pipeline, *_ = row
-        pairs = found[pipeline][scenario]
+        pairs = contamination[pipeline][scenario]
         queries = [
             _conversation(scenario, pipeline, pairs[PAIRS[name]]) if name in PAIRS else None
             for name in head
@@ -72,11 +72,11 @@ def of_contamination(sheet: Sheet, found: Contamination) -> LinkedSheet:
     return head, linked
 
 
-def closest_pairs(found: Contamination, scenarios: Iterable[str]) -> LinkedSheet:
-    """The test conversation and, as the command that tells of it, the training conversation."""
+def closest_pairs(contamination: Contamination, scenarios: Iterable[str]) -> LinkedSheet:
+    """A sheet of the most similar pairs: test conversation, and command for the training one."""
     rows: list[list[tuple[str, Query]]] = []
     for scenario in scenarios:
-        for pipeline, of_scenarios in found.items():
+        for pipeline, of_scenarios in contamination.items():
             for name, key in PAIRS.items():
                 pair = of_scenarios[scenario][key]
                 command = f"tft explain {pipeline}/{scenario}/{pair['training']}"
@@ -96,42 +96,42 @@ def _conversation(scenario: str, pipeline: str, pair: Mapping[str, Any]) -> dict
 
 # --- charts ------------------------------------------------------------------------------------
 def with_queries(rows: Rows, narrowed: Callable[[Mapping[str, Any]], Query]) -> Rows:
-    """Rows with the `query` of their marks: the turns of a cell, `narrowed`; None: no turns."""
-    found = []
+    """Add to each row the `query` of its mark, unless `narrowed` gives None for the row."""
+    linked = []
     for row in rows:
         query = narrowed(row)
         place = {key: row[key] for key in ("scenario", "pipeline") if key in row}
-        found.append({**row} if query is None else {**row, "query": place | query})
-    return found
+        linked.append({**row} if query is None else {**row, "query": place | query})
+    return linked
 
 
 def of_delta(row: Mapping[str, Any]) -> Query:
-    """On which the two students disagree; of the published ones there are no turns."""
+    """The turns on which the two students disagree; the published scores have no turns here."""
     return {"verdicts": "tft direct"} if row["source"] == "this run" else None
 
 
 def of_confusion(row: Mapping[str, Any]) -> Query:
-    """One tool in place of another."""
+    """The turns with this reference tool and this predicted tool."""
     predicted = "none" if row["predicted"] == NO_CALL else row["predicted"]
     return {"tool": row["reference"], "predicted": predicted}
 
 
 def of_argument(row: Mapping[str, Any]) -> Query:
-    """One outcome of one argument."""
+    """The turns with this outcome of this argument."""
     return {key: row[key] for key in ("tool", "argument", "outcome")}
 
 
 def of_names(row: Mapping[str, Any]) -> Query:
-    """The page has the answers under the original names alone."""
+    """All turns, but only for the original names, because the page has no others."""
     return {} if row["names"] == "original" else None
 
 
 def of_bin(row: Mapping[str, Any]) -> str:
-    """A bin of a curve, as its filter is set."""
+    """A bin of a curve, as a setting of its filter."""
     return f"{row['first']}-{row['last']}"
 
 
 def bins(rows: Rows) -> list[tuple[str, str]]:
-    """The bins of several curves: how a filter is set, and how that is called."""
-    found = {(row["first"], row["last"]): of_bin(row) for row in rows}
-    return [(found[first, last], f"{first} to {last}") for first, last in sorted(found)]
+    """The bins of several curves: setting of the filter, and its label."""
+    names = {(row["first"], row["last"]): of_bin(row) for row in rows}
+    return [(names[first, last], f"{first} to {last}") for first, last in sorted(names)]

@@ -1,4 +1,4 @@
-"""The page reports/index.html: one file that needs no network and no server."""
+"""The page reports/index.html: a single file that needs neither network nor server."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ from tft.report.table import (
 
 HERE = Path(__file__).parent
 
-VEGA_LITE = alt.SCHEMA_VERSION.rpartition(".")[0]  # v6.4 of v6.4.1, as vl_convert names it
+VEGA_LITE = alt.SCHEMA_VERSION.rpartition(".")[0]  # vl_convert calls v6.4.1 v6.4
 EXPORT = "window.vegaEmbed = vegaEmbed;"
 
 
@@ -56,7 +56,7 @@ def render_page(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # `tojson` writes every "<" as \u003c, so that no text can end the script that holds it.
+    # `tojson` writes every "<" as \u003c, so that no text can end the script that contains it.
     jinja.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     layout, places = run.layout, run.places
     curation = run.curation
@@ -109,7 +109,7 @@ def render_page(run: Run) -> str:
         times=_time_sheet(run.times),
         data={
             **run.turns,
-            # The trained first: what needs no training is less to look at.
+            # Trained students first, because baselines are of less interest here.
             "cells": [{"cell": cell, **places[cell], **run.turns["cells"][cell]}
                       for cell in sorted(places, key=lambda cell: cell in LABELS)],
             "respond": RESPOND,
@@ -126,18 +126,18 @@ def _file(name: str) -> Markup:
 
 
 def _linked_robustness(run: Run, places: Mapping[str, dict[str, str]]) -> list[Sheet | LinkedSheet]:
-    """What was answered under the original names are the page's turns."""
+    """The robustness sheets; links lead to turns under the original names, which the page has."""
     if not run.robustness:
         return []
     *comparison, cells = robustness_sheets(
         run.robustness, run.layout.scenarios, run.layout.pipelines
     )
-    asked = [place for cell, place in places.items() if cell in run.robustness["cells"]]
-    return [*comparison, links.of_cells(cells, asked)]
+    shown_places = [place for cell, place in places.items() if cell in run.robustness["cells"]]
+    return [*comparison, links.of_cells(cells, shown_places)]
 
 
 def _linked_tools(run: Run, places: Mapping[str, dict[str, str]]) -> LinkedSheet:
-    """The judge's scores by the reference's tool, of service calls also the share of exact ones."""
+    """Judge scores per reference tool and, for service calls, the share of exact ones."""
     conversations = [messages for _, messages in run.turns["conversations"]]
     turns = Counter(conversations[place][index][0] for place, index in run.turns["turns"])
     columns = [
@@ -153,7 +153,7 @@ def _linked_tools(run: Run, places: Mapping[str, dict[str, str]]) -> LinkedSheet
         scores = of_student(run.cells[cell], f"{cell}-{run.layout.seeds[0]}")["tools"]
         row: list[tuple[str, Query]] = [(text, None) for text in place.values()]
         for tool, score, _ in columns:
-            # None of a tool's turns may have a verdict.
+            # It is possible that no turn of a tool has a verdict.
             text = f"{scores[tool][score]:.3f}" if tool in scores else ""
             row.append((text, place | {"tool": tool}))
         rows.append(row)
@@ -161,41 +161,41 @@ def _linked_tools(run: Run, places: Mapping[str, dict[str, str]]) -> LinkedSheet
 
 
 def _charts(run: Run, places: Mapping[str, dict[str, str]]) -> dict[str, Any]:
-    """By the names of their places in the page."""
+    """All charts, by their place in the page."""
     names = [*run.layout.pipelines, *LABELS.values()]
 
     def of_cells(rows: Callable[[Mapping[str, Any]], charts.Rows]) -> charts.Rows:
         return charts.cell_rows(places, {cell: rows(run.breakdown[cell]) for cell in places})
 
     def binned(name: str, query: str) -> charts.Rows:
-        rows = of_cells(lambda one: one[name])
+        rows = of_cells(lambda parts: parts[name])
         return links.with_queries(rows, lambda row: {query: links.of_bin(row)})
 
     by_turn, by_length = binned("by_turn", "turn"), binned("by_length", "long")
     confusion = links.with_queries(of_cells(charts.confusion_rows), links.of_confusion)
     arguments = links.with_queries(of_cells(charts.argument_rows), links.of_argument)
-    drawn = {
+    charts_by_place = {
         "confusion": charts.confusion(confusion),
         "arguments": charts.arguments(arguments),
-        "by-turn": charts.curve(by_turn, names, "number of the turn"),
-        "by-length": charts.curve(by_length, names, "assistant turns of a conversation"),
+        "by-turn": charts.curve(by_turn, names, "position of the turn"),
+        "by-length": charts.curve(by_length, names, "assistant turns in the conversation"),
         "loss": charts.loss(charts.cell_rows(places, run.losses), names),
     }
     if both(run.layout.pipelines):
         rows = charts.delta_rows(run.comparison)
-        drawn["delta"] = charts.delta(links.with_queries(rows, links.of_delta))
+        charts_by_place["delta"] = charts.delta(links.with_queries(rows, links.of_delta))
     if run.times:
-        drawn["times"] = charts.times(charts.time_rows(run.times))
+        charts_by_place["times"] = charts.times(charts.time_rows(run.times))
     for measure in MEASURES:
         if run.robustness:
             scores = charts.robustness_rows(places, run.robustness, measure)
             linked = links.with_queries(scores, links.of_names)
-            drawn[f"robustness-{measure}"] = charts.robustness(linked, names, measure)
-        for scenario, one in run.sweep.items():
-            rows = charts.sweep_rows(one["rows"], measure)
-            chart = charts.sweep(rows, names, one["dose"], measure)
-            drawn[f"sweep-{scenario}-{measure}"] = chart
-    return drawn
+            charts_by_place[f"robustness-{measure}"] = charts.robustness(linked, names, measure)
+        for scenario, swept in run.sweep.items():
+            rows = charts.sweep_rows(swept["rows"], measure)
+            chart = charts.sweep(rows, names, swept["dose"], measure)
+            charts_by_place[f"sweep-{scenario}-{measure}"] = chart
+    return charts_by_place
 
 
 def _curation_sheet(curation: Curation, scenarios: Sequence[str]) -> Sheet:
@@ -206,18 +206,18 @@ def _curation_sheet(curation: Curation, scenarios: Sequence[str]) -> Sheet:
     rows = []
     for scenario in scenarios:
         kept, labeled = curation["filter"][scenario], curation["relabel"][scenario]
-        made, audit = curation["synthesize"][scenario], curation["audit"][scenario]
-        right = [audit.get(key, {}) for key in ("tool_right", "service_call_right")]
+        generated, audit = curation["synthesize"][scenario], curation["audit"][scenario]
+        audited = [audit.get(key, {}) for key in ("tool_right", "service_call_right")]
         counts = [kept["traces"], kept["kept"], labeled["traces"] - labeled["rejected"]]
-        counts += [made["seeds"], made["generated"], made["kept"]]
-        shares = [one.get(when) for one in right for when in ("logged", "decided")]
+        counts += [generated["seeds"], generated["generated"], generated["kept"]]
+        shares = [counted.get(when) for counted in audited for when in ("logged", "decided")]
         texts = ["" if share is None else f"{share:.3f}" for share in shares]
         rows.append([scenario, *map(str, counts), *texts])
     return head, rows
 
 
 def _reasons(curation: Curation, scenarios: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
-    """{scenario: {what was counted: {reason: how often}}}, the most frequent first."""
+    """{scenario: {what is counted: {reason: count}}}, with the most frequent reasons first."""
     counted = {
         scenario: {
             "turns decided": curation["relabel"][scenario]["decisions"],
@@ -227,25 +227,25 @@ def _reasons(curation: Curation, scenarios: Sequence[str]) -> dict[str, dict[str
     }
     return {
         scenario: {
-            what: dict(sorted(counts.items(), key=lambda one: -one[1]))
-            for what, counts in parts.items()
+            label: dict(sorted(counts.items(), key=lambda item: -item[1]))
+            for label, counts in parts.items()
         }
         for scenario, parts in counted.items()
     }
 
 
 def _time_sheet(times: Mapping[str, Mapping[str, Any]]) -> Sheet:
-    """A row a stage, the longest first, its items added up."""
-    head = ["stage", "times", "minutes in all", "longest", "measured (UTC)"]
+    """One row per stage, summed over its items, with the longest first."""
+    head = ["stage", "runs", "minutes in total", "longest", "measured (UTC)"]
     groups: dict[str, list[Mapping[str, Any]]] = {}
-    for name, one in times.items():
-        groups.setdefault(name.partition("@")[0], []).append(one)
+    for name, time in times.items():
+        groups.setdefault(name.partition("@")[0], []).append(time)
     rows = []
-    for stage, ones in groups.items():
-        seconds = [one["seconds"] for one in ones]
-        measured = sorted({one["measured"].replace("T", " ") for one in ones})
+    for stage, group in groups.items():
+        seconds = [time["seconds"] for time in group]
+        measured = sorted({time["measured"].replace("T", " ") for time in group})
         when = measured[0] if len(measured) == 1 else f"{measured[0]} to {measured[-1]}"
-        rows.append((sum(seconds), [stage, len(ones), sum(seconds), max(seconds), when]))
+        rows.append((sum(seconds), [stage, len(group), sum(seconds), max(seconds), when]))
     rows.sort(key=lambda row: (-row[0], row[1]))
     return head, [
         [stage, str(number), f"{total / 60:.1f}", f"{longest / 60:.1f}", when]
@@ -254,9 +254,9 @@ def _time_sheet(times: Mapping[str, Mapping[str, Any]]) -> Sheet:
 
 
 def _costs(metrics: Sequence[Mapping[str, Any]]) -> Iterator[list[Any]]:
-    """Of every stage and model, what `llm.ledger` counted."""
-    for one in metrics:
-        for stage, models in one.get("llm", {}).items():
+    """One row per stage and model with the counts of `llm.ledger`."""
+    for stage_metrics in metrics:
+        for stage, models in stage_metrics.get("llm", {}).items():
             for model, use in models.items():
                 refused = sum(use["refusals"].values())
                 cost = "" if use["cost"] is None else f"{use['cost']:.2f}"

@@ -1,4 +1,4 @@
-"""Everything that table and page show of a run, read from what the stages before wrote."""
+"""Everything that table and page show of a run, read from the outputs of earlier stages."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -28,25 +28,25 @@ from tft.report.turns import Answer, Cell, browser
 
 
 class Run(NamedTuple):
-    """A run as table and page show it: metrics by cell or by scenario, and the turns to browse.
+    """A run as table and page show it: metrics by cell or scenario, and the turns to browse.
 
-    Of a cell with students from several training seeds, the first one's turns, loss and breakdown
-    are shown.
+    For a cell with several training seeds, the turns, loss, and breakdown of the first seed's
+    student are shown.
 
     Attributes:
-        layout: what was run.
-        labeled_by: who labeled the test conversations.
-        cells: metrics by cell.
-        comparison: TFT against Direct, by scenario.
-        breakdown: where each cell goes wrong.
-        losses: rows of the loss curve by cell.
-        curation: counts by step and scenario.
-        contamination: overlap with the tests, by pipeline and scenario.
-        others: metrics of stages that serve all scenarios and may have asked language models.
-        times: how long each stage took.
-        robustness: scores under other names; empty without that experiment.
-        sweep: scores over the dose, of this corpus and student; empty without that experiment.
-        turns: what `turns.browser` returns.
+        layout: What was run.
+        labeled_by: Who labeled the test conversations.
+        cells: Metrics by cell.
+        comparison: TFT compared with Direct, by scenario.
+        breakdown: Where predictions go wrong, by cell.
+        losses: Rows of the loss curve, by cell.
+        curation: Counts by step and scenario.
+        contamination: Overlap of training and test data, by pipeline and scenario.
+        others: Summaries of stages without scenarios that may have used language models.
+        times: The time each stage took.
+        robustness: Scores under other tool names; empty without that experiment.
+        sweep: Scores by dose, for this corpus and student; empty without that experiment.
+        turns: The result of `turns.browser`.
     """
 
     layout: Layout
@@ -70,7 +70,7 @@ class Run(NamedTuple):
 
 
 def read_run(layout: Layout) -> Run:
-    """Read a run from data/, reports/ and experiments/.
+    """Read a run from data/, reports/, and experiments/.
 
     Raises:
         InputError: a file or a scenario is missing; names the stage that makes it.
@@ -120,12 +120,12 @@ def read_run(layout: Layout) -> Run:
 
 
 def read_scores(name: str, holds: Sequence[str] = ()) -> Any:
-    """A file of data/scores."""
+    """Read a file in data/scores; `holds` are scenarios that it must contain."""
     return read_metrics(Path("data/scores") / name, "score", holds)
 
 
 def read_turn_browser(layout: Layout, shown: Mapping[str, str]) -> dict[str, Any]:
-    """What the page's browser of turns shows: answers, verdicts and similar training turns."""
+    """Read what the page's browser of turns shows: answers, verdicts, similar training turns."""
     tests = read_conversations(Path("data/test/conversations.parquet"))
     predictions = {path.stem: path for path in prediction_files(Path("data"))}
     cells = {}
@@ -151,10 +151,10 @@ def read_turn_browser(layout: Layout, shown: Mapping[str, str]) -> dict[str, Any
 
 
 def read_loss(path: Path) -> list[dict[str, str | float]]:
-    """Rows of a loss curve.
+    """Read the rows of a loss curve.
 
     Raises:
-        InputError: no such file.
+        InputError: the file does not exist.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; `dvc repro finetune` makes it")

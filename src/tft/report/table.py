@@ -1,4 +1,4 @@
-"""The benchmark's table and its flat metrics, from the metrics of the single cells."""
+"""The benchmark's table and its flat metrics, from the metrics of cells."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -16,17 +16,17 @@ BASELINES = {
     "copy_last_call": "(copy last call)",
     "base": "(untuned student)",
 }
-"""Cells of no scenario and pipeline, and how their rows are called: what a score is worth."""
+"""Cells without scenario and pipeline, beside which scores are read, and labels of their rows."""
 TEACHER = "teacher"
 LABELS = BASELINES | {TEACHER: "(teacher)"}
-"""With the teacher, which is there where `teacher.role` names one."""
+"""The baselines and the teacher, if `teacher.role` is not none."""
 UNTRAINED = "(no training)"
-"""In place of the baselines' scenario."""
+"""Shown instead of a scenario for baselines."""
 
-# Judge scores of the published benchmark by scenario, as params.yaml names them: Qwen3-1.7B, judged
-# by an LLM (openai.gpt-oss-120b) on 359 turns. Source: README of
-# distil-labs/distil-tft-benchmarking, commit 95990a6. Another student and another judge: a
-# direction to compare with, not a target to hit.
+# Judge scores of the published benchmark, by the names of scenarios in params.yaml: Qwen3-1.7B,
+# judged by an LLM (openai.gpt-oss-120b) on 359 turns. Source: README of
+# distil-labs/distil-tft-benchmarking, commit 95990a6. Student and judge differ from ours, so
+# compare directions, not values.
 PUBLISHED = {
     "baseline": {"tft": 0.866, "direct": 0.864},
     "noisy_labels": {"tft": 0.844, "direct": 0.721},
@@ -36,15 +36,15 @@ PUBLISHED = {
 }
 PUBLISHED_BY = "Qwen3-1.7B, judged by an LLM on 359 turns"
 INTERVALS = (
-    "In brackets: 95 % intervals over conversations, whose turns may err together; exact ones "
-    "where all score 0 or all 1."
+    "Brackets: 95 % intervals over conversations, because turns of one conversation may err "
+    "together; exact intervals where all turns score 0 or all score 1."
 )
 
 EVERY_CELL = "## Every cell"
-"""Where the page goes into details, which README.md leaves to results/."""
+"""The heading at which details begin that README.md leaves to results/."""
 
 MEASURES = {"judge": "judge", "service_call_exact": "service calls exact"}
-"""What sweeps gather and the charts beyond the benchmark draw, and how it is called."""
+"""The measures of sweeps and of the charts of experiments, and their labels."""
 UNDER_OTHER_NAMES = "The same tools under other names"
 CORRECTED = "judge, corrected"
 COLUMNS = (
@@ -58,25 +58,23 @@ COLUMNS = (
 )
 
 Cells = Mapping[str, CellMetrics]
-"""Metrics of each cell (`evaluation.summary`), by its name: of BASELINES or SCENARIO-PIPELINE."""
+"""Metrics of each cell (`evaluation.summary`), by name: SCENARIO-PIPELINE or a key of LABELS."""
 Comparisons = Mapping[str, Comparison]
-"""What `evaluation.summary.compare_pipelines` says, by scenario."""
+"""The result of `evaluation.summary.compare_pipelines`, by scenario."""
 Robustness = Mapping[str, Any]
-"""What the stage `robustness` found; empty where no student was asked again."""
+"""The result of the experiment `robustness`; empty if it was not run."""
 Contamination = Mapping[str, Mapping[str, Overlap]]
-"""What the stage `contamination` found: {pipeline: {scenario: overlap with the tests}}."""
+"""The overlap that the stage `audit` found: {pipeline: {scenario: overlap with the tests}}."""
 Sweep = Mapping[str, Mapping[str, Any]]
-"""What `sweep.collect` says, by scenario; empty where there was no sweep."""
-MEASURED = "experiments/judge_agreement/judge.json"
-"""How often the judge errs, by which the stage `score` corrected scores."""
+"""The result of the experiment `sweep`, by scenario; empty if it was not run."""
 Sheet = tuple[list[str], list[list[str]]]
-"""Head and rows of a table, as they are read."""
+"""Header and rows of a table, formatted as text."""
 
 
 def cell_places(
     scenarios: Sequence[str], pipelines: Sequence[str], teacher: bool = False
 ) -> dict[str, dict[str, str]]:
-    """{cell: {scenario, pipeline}}: the baselines, then the trained, in the order of params."""
+    """{cell: {scenario, pipeline}}: baselines, then trained cells, in the order of params."""
     trained = {
         f"{scenario}-{pipeline}": {"scenario": scenario, "pipeline": pipeline}
         for scenario in scenarios
@@ -92,15 +90,15 @@ def cell_places(
 def cell_names(
     scenarios: Sequence[str], pipelines: Sequence[str], teacher: bool = False
 ) -> list[str]:
-    """The baselines' cells, then one per scenario and pipeline, in the order of params."""
+    """The names of the baselines, then one per scenario and pipeline, in the order of params."""
     return list(cell_places(scenarios, pipelines, teacher))
 
 
 def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> Any:
-    """The JSON object that a stage before this one wrote; `holds` are scenarios it must have.
+    """Read the JSON object of an earlier stage; `holds` are scenarios that it must contain.
 
     Raises:
-        InputError: no such file, or it lacks one; names the stage that makes it.
+        InputError: the file does not exist or lacks a scenario; names the stage that makes it.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; `dvc repro {stage}` makes it")
@@ -111,24 +109,26 @@ def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> Any:
 
 
 def sweep_of(sweep: Sweep, corpus: str, student: str) -> Sweep:
-    """The part of a sweep that is of this corpus and student: sweep.json outlives runs."""
+    """The part of a sweep that is of this corpus and student, because the file outlives runs."""
     run = (corpus, student)
-    return {name: one for name, one in sweep.items() if (one["corpus"], one["student"]) == run}
+    return {
+        name: swept for name, swept in sweep.items() if (swept["corpus"], swept["student"]) == run
+    }
 
 
 def of_student(cell: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The metrics of one of a cell's students, CELL-SEED; with one seed they are the cell's."""
-    own: Mapping[str, Any] = cell.get("students", {}).get(name, cell)
-    return own
+    """The metrics of one student of a cell, CELL-SEED; with one seed they are the cell's."""
+    metrics: Mapping[str, Any] = cell.get("students", {}).get(name, cell)
+    return metrics
 
 
 def judge_scores(cells: Cells, scenarios: Sequence[str], pipeline: str) -> dict[str, float]:
-    """{scenario: judge score} of a pipeline: the flat form that `dvc metrics diff` lines up."""
+    """{scenario: judge score} of a pipeline, flat, as `dvc metrics diff` needs it."""
     return {scenario: cells[f"{scenario}-{pipeline}"]["judge"] for scenario in scenarios}
 
 
 def deltas(cells: Cells, scenarios: Sequence[str]) -> dict[str, float]:
-    """{scenario: judge score of tft less that of direct}."""
+    """{scenario: judge score of tft minus that of direct}."""
     tft, direct = (judge_scores(cells, scenarios, name) for name in ("tft", "direct"))
     return {scenario: round(tft[scenario] - direct[scenario], 6) for scenario in scenarios}
 
@@ -143,10 +143,9 @@ def render(
     corpus: str,
     student: str,
 ) -> str:
-    """The page reports/benchmark.md, in GitHub's markdown.
+    """The content of reports/benchmark.md, in GitHub's Markdown.
 
-    `scenarios` are in the order of the rows, `labeled_by` is what
-    data/test/summary.json says.
+    Rows are in the order of `scenarios`. `labeled_by` is that of data/test/summary.json.
 
     Raises:
         InputError: the cells were judged by different judges, so their scores do not compare.
@@ -176,7 +175,7 @@ def render(
 def render_robustness(
     robustness: Robustness, scenarios: Sequence[str], pipelines: Sequence[str]
 ) -> str:
-    """The end of reports/benchmark.md; empty where no student was asked again."""
+    """The end of reports/benchmark.md; empty if the experiment was not run."""
     if not robustness:
         return ""
     sheets = robustness_sheets(robustness, scenarios, pipelines)
@@ -185,7 +184,7 @@ def render_robustness(
 
 
 def title(cells: Cells, corpus: str, student: str) -> str:
-    """What was run, and who judged.
+    """The title, with corpus, student, and judge.
 
     Raises:
         InputError: the cells were judged by different judges, so their scores do not compare.
@@ -199,85 +198,85 @@ def title(cells: Cells, corpus: str, student: str) -> str:
 
 
 def both(pipelines: Sequence[str]) -> bool:
-    """Whether there is a comparison: the two published pipelines were run."""
+    """Whether both pipelines of the comparison, tft and direct, were run."""
     return {"tft", "direct"} <= set(pipelines)
 
 
 def about_intervals(scenarios: Sequence[str]) -> str:
-    """What the brackets say, and what the published columns hold where there are any."""
+    """A caption that explains brackets and, if there are any, the published columns."""
     return f"{INTERVALS} Published: {PUBLISHED_BY}." if _is_published(scenarios) else INTERVALS
 
 
 def _is_published(scenarios: Sequence[str]) -> bool:
-    """Whether a scenario is of the publication; own traces are not."""
+    """Whether there is a published scenario among them; your own traces are none."""
     return not PUBLISHED.keys().isdisjoint(scenarios)
 
 
 def about_labels(labeled_by: str) -> list[str]:
-    """Who says what is right, where it is a machine; nothing where the corpus does."""
+    """A caption that says who labeled the test set, if a machine did."""
     if not labeled_by.startswith("machine"):
         return []
     return [
-        f"The test conversations are held-out traces labeled by {labeled_by}. Scores are against "
+        f"The test conversations are held-out traces, labeled by {labeled_by}. Scores are against "
         "these labels, which nobody checked."
     ]
 
 
 def about_contamination(contamination: Contamination) -> str:
-    """How near a training conversation comes to a test conversation."""
-    found = [one for scenarios in contamination.values() for one in scenarios.values()]
-    whole, said = (
-        max(one[key]["similarity"] for one in found) for key in ("closest", "closest_without_calls")
+    """A caption with the greatest similarity of a training and a test conversation."""
+    overlaps = [overlap for scenarios in contamination.values() for overlap in scenarios.values()]
+    whole, without_calls = (
+        max(overlap[key]["similarity"] for overlap in overlaps)
+        for key in ("closest", "closest_without_calls")
     )
     return (
-        f"No training conversation is more than {whole:.3f} like a test conversation, or, calls "
-        f"left out of both, more than {said:.3f}."
+        "The greatest similarity of a training conversation to a test conversation is "
+        f"{whole:.3f}, or {without_calls:.3f} without the agent's calls."
     )
 
 
 def about_p(comparisons: int, cells: Cells) -> str:
-    """What the comparison's p says; of several seeds `about_seeds` says what it leaves out."""
+    """A caption that explains p; with several seeds `about_seeds` says what it leaves out."""
     corrected = f", corrected for {comparisons} comparisons (Holm)" if comparisons > 1 else ""
-    told = (
-        "p: how likely chance alone would set TFT and Direct at least this far apart, were they "
-        f"equal; paired over conversations{corrected}."
+    meaning = (
+        "p: the probability of a difference at least this large if TFT and Direct were equal; "
+        f"paired over conversations{corrected}."
     )
     if _seeds(cells) > 1:
-        return told
-    return (
-        f"{told}\nIt and the brackets are of these students; what another training seed would "
-        "change is not in them."
-    )
+        return meaning
+    return f"{meaning}\nNeither p nor the brackets include variance across training seeds."
 
 
 def about_baselines(cells: Cells) -> str:
-    """What the judge gives for no training at all: a score says something only beside it."""
+    """A caption with the judge scores of the baselines, beside which scores are read."""
     scores = [
         f"{label.strip('()')} {_score(cells[name]['judge'])}"
         for name, label in LABELS.items()
         if name in cells
     ]
-    return f"Beside them: {', '.join(scores)}."
+    return f"Judge scores of baselines: {', '.join(scores)}."
 
 
 def about_correction(cells: Cells) -> str:
-    """What the corrected scores rest on, or why there are none."""
+    """A caption that explains the corrected scores, or why there are none."""
     cell = next(iter(cells.values()))
     measured = cell["judge_measured"]
     if measured["judged_by"] != cell["judged_by"]:
         return (
-            "No scores corrected for the judge's errors: experiments/judge_agreement/judge.json "
-            f"is of {measured['judged_by']}; `make judge-agreement` measures the one that judged."
+            "There are no scores corrected for the judge's errors, because "
+            f"experiments/judge_agreement/judge.json measured {measured['judged_by']}; `make "
+            "judge-agreement` measures the judge of this run."
         )
     if not _is_corrected(cells):
         return (
-            "No scores corrected for the judge's errors: by experiments/judge_agreement/judge.json "
-            "it errs by chance."
+            "There are no scores corrected for the judge's errors, because by "
+            "experiments/judge_agreement/judge.json the judge is no better than chance."
         )
     return (
-        f"Corrected: as if the judge erred here as against {measured['n']} published verdicts on "
-        f"students (sensitivity {_score(measured['sensitivity'])}, specificity "
-        f"{_score(measured['specificity'])}); the interval counts in how few these are."
+        f"Corrected: the judge's score after correction for its error rates on {measured['n']} "
+        f"published verdicts on students (sensitivity {_score(measured['sensitivity'])}, "
+        f"specificity {_score(measured['specificity'])}); the interval includes the uncertainty of "
+        "these rates."
     )
 
 
@@ -286,12 +285,12 @@ def _is_corrected(cells: Cells) -> bool:
 
 
 def about_seeds(cells: Cells) -> list[str]:
-    """What the columns of deviations say; nothing where all students have the same seed."""
+    """A caption that explains the columns of deviations, if there are several seeds."""
     if (seeds := _seeds(cells)) == 1:
         return []
     return [
-        f"Scores are means over {seeds} students that differ in the training seed alone. Between "
-        "seeds: the standard deviation from one to another, which brackets and p leave out."
+        f"Scores are means over {seeds} students that differ only in the training seed. Between "
+        "seeds: the standard deviation across these students, which brackets and p do not include."
     ]
 
 
@@ -300,7 +299,7 @@ def _seeds(cells: Cells) -> int:
 
 
 def _with_spreads(sheet: Sheet, beside: str, spreads: Sequence[float | None], seeds: int) -> Sheet:
-    """The sheet with a column after the one whose spreads between seeds these are."""
+    """The sheet with a column of standard deviations between seeds after column `beside`."""
     head, rows = sheet
     after = head.index(beside) + 1
     for row, spread in zip(rows, spreads, strict=True):
@@ -319,24 +318,24 @@ def _unpublished(sheet: Sheet) -> Sheet:
 
 
 def comparison_sheet(comparison: Comparisons, scenarios: Sequence[str]) -> Sheet:
-    """TFT against Direct, a row a scenario, in the order of `scenarios`."""
+    """TFT compared with Direct, one row per scenario, in the order of `scenarios`."""
     head = ["judge", "TFT", "Direct", "difference", "p"]
     head += [f"{column}, published" for column in head[1:4]]
     rows = []
     for scenario in scenarios:
-        ours, published = comparison[scenario], PUBLISHED.get(scenario)
-        theirs = ["", "", ""]
+        measured, published = comparison[scenario], PUBLISHED.get(scenario)
+        published_texts = ["", "", ""]
         if published:
-            theirs = [_score(published["tft"]), _score(published["direct"])]
-            theirs.append(f"{published['tft'] - published['direct']:+.3f}")
+            published_texts = [_score(published["tft"]), _score(published["direct"])]
+            published_texts.append(f"{published['tft'] - published['direct']:+.3f}")
         rows.append(
             [
                 scenario,
-                _score(ours["tft"]),
-                _score(ours["direct"]),
-                f"{ours['difference']:+.3f}{_interval(ours['interval'], '+.3f')}",
-                _p(ours["p_holm"]),
-                *theirs,
+                _score(measured["tft"]),
+                _score(measured["direct"]),
+                f"{measured['difference']:+.3f}{_interval(measured['interval'], '+.3f')}",
+                _p(measured["p_holm"]),
+                *published_texts,
             ]
         )
     sheet = (head, rows) if _is_published(scenarios) else _unpublished((head, rows))
@@ -377,7 +376,7 @@ def _pair(tft: float | None, direct: float | None, interval: Interval = None) ->
 
 
 def cells_sheet(cells: Cells, scenarios: Sequence[str], pipelines: Sequence[str]) -> Sheet:
-    """A row a cell, in the order of `cell_names`; no corrected scores where there are none."""
+    """One row per cell, in the order of `cell_names`, with corrected scores if there are any."""
     head = ["scenario", "pipeline", *COLUMNS, "judge, published"]
     rows = [
         [label, "", *_numbers(cells[name]), ""] for name, label in LABELS.items() if name in cells
@@ -398,36 +397,36 @@ def cells_sheet(cells: Cells, scenarios: Sequence[str], pipelines: Sequence[str]
 
 
 def contamination_sheet(contamination: Contamination, scenarios: Sequence[str]) -> Sheet:
-    """How much of the tests each cell's training data hold, a row a cell."""
-    head = ["scenario", "pipeline", "most alike", "without calls"]
+    """How much of the tests each cell's training data contain, one row per cell."""
+    head = ["scenario", "pipeline", "most similar", "without calls"]
     rows = []
     for scenario in scenarios:
-        for pipeline, found in contamination.items():
-            one = found[scenario]
-            pairs = [one[key]["similarity"] for key in ("closest", "closest_without_calls")]
+        for pipeline, by_scenario in contamination.items():
+            overlap = by_scenario[scenario]
+            pairs = [overlap[key]["similarity"] for key in ("closest", "closest_without_calls")]
             shares = {
-                key.replace("_", " "): one[key] for key in ("user_utterances", "agent_messages")
+                key.replace("_", " "): overlap[key] for key in ("user_utterances", "agent_messages")
             }
-            shares |= one["entities"]  # the same arguments in every cell: those of the tests
+            shares |= overlap["entities"]  # the tests' arguments, so they are equal in every cell
             rows.append([scenario, pipeline, *map(_score, [*pairs, *shares.values()])])
     return [*head, *shares], rows
 
 
 def about_robustness(robustness: Robustness) -> str:
-    """What the robustness sheets say."""
+    """A caption that explains the robustness sheets."""
     variants = list(next(iter(robustness["cells"].values()))["variants"])
     return (
-        f"The same students (of seed {robustness['seed']}) and turns, the tools reworded as in "
-        f"SGD-X ({', '.join(variants)}). "
-        "Reworded: the mean over these variants ± their standard deviation. Sensitivity is SGD-X's "
-        "schema sensitivity of the judge's verdicts: how much a turn's vary; 0 is not at all."
+        f"The same students (of seed {robustness['seed']}) and turns, with the tools reworded as "
+        f"in SGD-X ({', '.join(variants)}). "
+        "Reworded: mean ± standard deviation over these variants. Sensitivity: SGD-X's schema "
+        "sensitivity of the judge's verdicts, which is 0 if no turn's verdict varies."
     )
 
 
 def robustness_sheets(
     robustness: Robustness, scenarios: Sequence[str], pipelines: Sequence[str]
 ) -> list[Sheet]:
-    """TFT against Direct over all rewordings, if there is that; a row a cell."""
+    """TFT compared with Direct over all rewordings, if both were run, and one row per cell."""
     measures = ["judge", "name_accuracy", "service_call_exact", "staged_tool_call"]
     head = ["scenario", "pipeline"]
     for measure in measures:
@@ -436,14 +435,14 @@ def robustness_sheets(
     rows = []
     for cell, place in cell_places(scenarios, pipelines).items():
         if cell in robustness["cells"]:
-            one = robustness["cells"][cell]
+            metrics = robustness["cells"][cell]
             row = list(place.values())
             for measure in measures:
-                row += [_score(one["original"][measure]), _with_spread(one, measure)]
-            rows.append([*row, _score(one["sensitivity"]["judge"])])
+                row += [_score(metrics["original"][measure]), _with_spread(metrics, measure)]
+            rows.append([*row, _score(metrics["sensitivity"]["judge"])])
     sheets = [(head, rows)]
     if comparison := robustness["comparison"]:
-        # Nothing is published of other names.
+        # There are no published scores under other names.
         sheets.insert(0, _unpublished(comparison_sheet(comparison, scenarios)))
     return sheets
 
@@ -454,7 +453,7 @@ def _with_spread(cell: Mapping[str, Any], measure: str) -> str:
 
 
 def _numbers(cell: Mapping[str, Any]) -> list[str]:
-    """In the order of COLUMNS."""
+    """Formatted values in the order of COLUMNS."""
     intervals = cell["intervals"]
     return [
         _score(cell["judge"]) + _interval(intervals["judge"]),

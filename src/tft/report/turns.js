@@ -16,7 +16,7 @@ function element(tag, className, ...children) {
 const folded = (title, ...children) =>
   element("details", "", element("summary", "soft", title), ...children);
 
-const callsIn = (messages) => messages.filter(Array.isArray).length; // one an assistant turn
+const callsIn = (messages) => messages.filter(Array.isArray).length; // one per assistant turn
 
 // An item of the list is a turn in a scenario, where several cells may have answered it.
 const scenarios = [...new Set(data.cells.map((cell) => cell.scenario))];
@@ -43,17 +43,17 @@ const trained = data.cells.filter((cell) => cell.folder).map((cell) => cell.pipe
 options("scenario", scenarios);
 options("pipeline", data.cells.map((cell) => cell.pipeline));
 options("tool", items.map((item) => item.reference[0]).sort());
-options("predicted", items.flatMap((item) => item.answers).filter((one) => one.staged > 0)
-  .map((one) => one.prediction[0]).sort());
+options("predicted", items.flatMap((item) => item.answers).filter((answer) => answer.staged > 0)
+  .map((answer) => answer.prediction[0]).sort());
 options("argument", items.filter((item) => item.reference[0] !== data.respond)
-  .flatMap(({ reference, answers }) => [reference[1], ...answers.map((one) => outcomes(reference, one))])
+  .flatMap(({ reference, answers }) => [reference[1], ...answers.map((answer) => outcomes(reference, answer))])
   .flatMap((given) => Object.keys(given)).sort());
 options("conversation", items.map((item) => item.id));
 options("verdicts", trained.map((name) => `only ${name}`), (value) => `${value} good`);
 
-// A turn without a verdict is none that anybody disagrees on, as in the table.
+// As in the table, a turn without a verdict does not count as a disagreement.
 const disagree = (answers) =>
-  ["good", "bad"].every((verdict) => answers.some((one) => one.verdict === verdict));
+  ["good", "bad"].every((verdict) => answers.some((answer) => answer.verdict === verdict));
 const compared = (answer) => ["tft", "direct"].includes(answer.cell.pipeline);
 
 const within = (bin, number) => {
@@ -61,7 +61,7 @@ const within = (bin, number) => {
   return first <= number && number <= last;
 };
 
-// What became of each argument of a service call to the right tool, as the chart counts them.
+// The outcome of each argument of a service call to the right tool, as the chart counts them.
 function outcomes([tool, wanted], { prediction: [name, given], staged }) {
   if (tool === data.respond || !staged || name !== tool) return {};
   const became = (key) => {
@@ -72,7 +72,7 @@ function outcomes([tool, wanted], { prediction: [name, given], staged }) {
   return Object.fromEntries(Object.keys({ ...wanted, ...given }).map((key) => [key, became(key)]));
 }
 
-// Without an outcome also turns whose reference alone has the argument, the tool being wrong.
+// Without an outcome, this includes turns with a wrong tool whose reference has the argument.
 function concerns(reference, answer, { argument, outcome }) {
   const found = outcomes(reference, answer);
   const names = argument ? [argument] : Object.keys(found);
@@ -90,15 +90,15 @@ function matching(item, filter) {
   if (filter.verdicts === "differ" && !disagree(item.answers)) return [];
   if (filter.verdicts === "tft direct" && !disagree(item.answers.filter(compared))) return [];
   if (filter.verdicts.startsWith("only ")) {
-    const good = item.answers.filter((one) => one.verdict === "good").map((one) => one.cell.pipeline);
+    const good = item.answers.filter((answer) => answer.verdict === "good").map((answer) => answer.cell.pipeline);
     if (`only ${good.join()}` !== filter.verdicts) return [];
   }
-  return item.answers.filter((one) =>
-    (!filter.pipeline || one.cell.pipeline === filter.pipeline) &&
-    (!filter.predicted || (one.staged > 0 ? one.prediction[0] : "none") === filter.predicted) &&
-    (!filter.answer || one.staged === Number(filter.answer)) &&
-    (!filter.verdict || one.verdict === filter.verdict) &&
-    concerns(item.reference, one, filter));
+  return item.answers.filter((answer) =>
+    (!filter.pipeline || answer.cell.pipeline === filter.pipeline) &&
+    (!filter.predicted || (answer.staged > 0 ? answer.prediction[0] : "none") === filter.predicted) &&
+    (!filter.answer || answer.staged === Number(filter.answer)) &&
+    (!filter.verdict || answer.verdict === filter.verdict) &&
+    concerns(item.reference, answer, filter));
 }
 
 function update() {
@@ -163,13 +163,13 @@ function pretty(text) {
   try {
     return JSON.stringify(JSON.parse(text), null, 1);
   } catch {
-    return text; // a service that answers in words
+    return text; // the result is not JSON
   }
 }
 
 const written = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
-// A call; against a reference, with what differs marked and what is missing named.
+// A call, with differences from a reference marked and missing arguments named.
 function call([name, given], reference = [name, given]) {
   const other = (key) => JSON.stringify(given[key]) !== JSON.stringify(reference[1][key]);
   const lines = Object.keys(given).map((key) =>
@@ -185,7 +185,9 @@ function answered({ cell, prediction, staged, verdict, reason, evidence, near },
     element("h4", "", `${cell.pipeline}: `, element("span", verdict, verdict === "none" ? "no verdict" : verdict)),
     element("p", "soft", reason, evidence ? ` (${evidence})` : ""),
     parsed ? call(prediction, reference) : element("pre", "bad", prediction[0] || "(empty)"),
-    ...(near.length ? [folded("nearest in training", ...near.map((one) => trainedOn(cell, ...one)))] : []),
+    ...(near.length
+      ? [folded("most similar training turns", ...near.map((entry) => trainedOn(cell, ...entry)))]
+      : []),
   ];
 }
 
@@ -195,7 +197,7 @@ function trainedOn(cell, similarity, id, index) {
   const told = Object.entries(lineage).map(([key, value]) => `${key}: ${written(value)}`);
   return element(
     "div", "message",
-    element("p", "soft", `${id}, message ${index}, ${similarity.toFixed(2)} alike`),
+    element("p", "soft", `${id}, message ${index}, similarity ${similarity.toFixed(2)}`),
     ...said.map((text) => element("p", "", text)),
     call(taught),
     ...changes.map((change) => element("p", "bad", `changed: ${written(change)}`)),
@@ -204,10 +206,10 @@ function trainedOn(cell, similarity, id, index) {
   );
 }
 
-// --- filters in the address, so that a view can be linked to -----------------------------------
+// --- filters in the address, so that views can be linked ---------------------------------------
 function follow() {
   const wanted = new URLSearchParams(location.hash.slice(1));
-  if (![...wanted.keys()].some((name) => name in form.elements)) return; // a section's anchor
+  if (![...wanted.keys()].some((name) => name in form.elements)) return; // the anchor of a section
   for (const select of form.querySelectorAll("select")) select.value = wanted.get(select.name) ?? "";
   update();
   document.getElementById("turns").scrollIntoView();

@@ -1,4 +1,4 @@
-"""The turns to browse: every prediction beside its reference, with the training turns like it."""
+"""The turns to browse: every prediction beside its reference, with similar training turns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,11 +9,11 @@ from rapidfuzz import fuzz, process
 from tft.core.conversation import Conversation, Message, ParseError, ToolCall, Turn
 
 KEEP = 3  # training turns shown for each prediction
-CUT = 200  # characters of a message that are compared and shown; services answer at length
+CUT = 200  # characters of a message that are compared and shown, because results can be long
 
 
 class Answer(NamedTuple):
-    """What a cell made of a turn; `staged` is its staged_tool_call, `good` null without verdict."""
+    """A cell's answer to a turn; `staged` is staged_tool_call, `good` is None without verdict."""
 
     turn: Turn
     staged: float
@@ -23,9 +23,9 @@ class Answer(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A cell's answers to all test turns, in order, and the conversations that it was trained on.
+    """A cell's answers to all test turns, in order, and its training conversations.
 
-    `folder` is what the addresses of those start with (PIPELINE/SCENARIO).
+    `folder` is PIPELINE/SCENARIO, with which the addresses of training conversations start.
     """
 
     answers: Sequence[Answer]
@@ -34,7 +34,7 @@ class Cell(NamedTuple):
 
 
 class Near(NamedTuple):
-    """A training turn, and how alike what was said before it and before a test turn is, 0 to 1."""
+    """A training turn, and the similarity, from 0 to 1, of its context to that of a test turn."""
 
     similarity: float
     conversation: Conversation
@@ -42,33 +42,40 @@ class Near(NamedTuple):
 
 
 def browser(tests: Sequence[Conversation], cells: Mapping[str, Cell]) -> dict[str, Any]:
-    """What the page's script reads. A message is a text or a call, which is [name, arguments].
+    """The data that the page's script reads. A message is a text or a call, [name, arguments].
 
     Returns:
-        `conversations`: [id, messages].
-        `turns`: [position in `conversations`, index of the message].
-        `cells`: by name, `answers` to the turns, in their order: [prediction, staged, good, reason,
-        evidence, near], a prediction being a call or [raw text] where there is none, `near`
-        [similarity, id, index] of training turns; of the conversations that these name, `training`
-        has {id: {lineage, turns: {index: {said, call, changes}}}}.
+        `conversations`: list of [id, messages].
+        `turns`: list of [position in `conversations`, index of the message].
+        `cells`: for each cell, by name, `answers` to the turns, in order, each [prediction, staged,
+        good, reason, evidence, near]. A prediction is a call, or [raw text] if it could not be
+        parsed, and `near` lists [similarity, id, index] of training turns. `training` has {id:
+        {lineage, turns: {index: {said, call, changes}}}} for the conversations of these turns.
     """
     return {
-        "conversations": [[one.id, [_message(m) for m in one.messages]] for one in tests],
-        "turns": [[place, index] for place, one in enumerate(tests) for index, _ in one.turns()],
+        "conversations": [
+            [conversation.id, [_message(m) for m in conversation.messages]]
+            for conversation in tests
+        ],
+        "turns": [
+            [place, index]
+            for place, conversation in enumerate(tests)
+            for index, _ in conversation.turns()
+        ],
         "cells": {name: _cell(tests, cell) for name, cell in cells.items()},
     }
 
 
 def _cell(tests: Sequence[Conversation], cell: Cell) -> dict[str, Any]:
-    found = nearest(tests, cell.training) if cell.training else [[] for _ in cell.answers]
+    neighbors = nearest(tests, cell.training) if cell.training else [[] for _ in cell.answers]
     training: dict[str, Any] = {}
-    for one in (near for turn in found for near in turn):
-        entry = {"lineage": lineage(one.conversation), "turns": {}}
-        turns = training.setdefault(one.conversation.id, entry)["turns"]
-        turns[str(one.message)] = {
-            "said": said(one.conversation.messages, one.message),
-            "call": _message(one.conversation.messages[one.message]),
-            "changes": changes(one.conversation, one.message),
+    for neighbor in (near for turn in neighbors for near in turn):
+        entry = {"lineage": lineage(neighbor.conversation), "turns": {}}
+        turns = training.setdefault(neighbor.conversation.id, entry)["turns"]
+        turns[str(neighbor.message)] = {
+            "said": said(neighbor.conversation.messages, neighbor.message),
+            "call": _message(neighbor.conversation.messages[neighbor.message]),
+            "changes": changes(neighbor.conversation, neighbor.message),
         }
     answers = [
         [
@@ -77,9 +84,12 @@ def _cell(tests: Sequence[Conversation], cell: Cell) -> dict[str, Any]:
             answer.good,
             answer.reason,
             answer.evidence,
-            [[round(one.similarity, 2), one.conversation.id, one.message] for one in near],
+            [
+                [round(neighbor.similarity, 2), neighbor.conversation.id, neighbor.message]
+                for neighbor in near
+            ],
         ]
-        for answer, near in zip(cell.answers, found, strict=True)
+        for answer, near in zip(cell.answers, neighbors, strict=True)
     ]
     return {"folder": cell.folder, "answers": answers, "training": training}
 
@@ -87,19 +97,24 @@ def _cell(tests: Sequence[Conversation], cell: Cell) -> dict[str, Any]:
 def nearest(
     tests: Sequence[Conversation], training: Sequence[Conversation], keep: int = KEEP
 ) -> list[list[Near]]:
-    """For every turn of the tests, in order, the most alike training turns, the first the most.
+    """For every test turn, in order, the most similar training turns, most similar first.
 
-    At most one of each conversation. By rapidfuzz's normalised indel similarity, the mean over the
-    two texts of `said`: in one text, a result's many letters would outweigh the few of a question.
-    Calls are left out, because it is those that a student is to learn and that may be wrong.
+    At most one turn per training conversation. Similarity is rapidfuzz's normalized indel
+    similarity, averaged over the two texts of `said`: in a single text, the many letters of a
+    result would outweigh the few of a question. Calls are left out, because they are what a student
+    should learn, and they may be wrong.
     """
-    rows = [(one, index) for one in training for index, _ in one.turns()]
-    asked = [said(one.messages, index) for one in tests for index, _ in one.turns()]
-    known = [said(one.messages, index) for one, index in rows]
-    before, last = (
+    rows = [(conversation, index) for conversation in training for index, _ in conversation.turns()]
+    test_texts = [
+        said(conversation.messages, index)
+        for conversation in tests
+        for index, _ in conversation.turns()
+    ]
+    training_texts = [said(conversation.messages, index) for conversation, index in rows]
+    previous, last = (
         process.cdist(
-            [texts[place] for texts in asked],
-            [texts[place] for texts in known],
+            [texts[place] for texts in test_texts],
+            [texts[place] for texts in training_texts],
             scorer=fuzz.ratio,
             dtype=np.float32,
             workers=-1,
@@ -107,26 +122,30 @@ def nearest(
         for place in (0, 1)
     )
     starts = [
-        place for place, (one, _) in enumerate(rows) if not place or rows[place - 1][0] is not one
+        place
+        for place, (conversation, _) in enumerate(rows)
+        if not place or rows[place - 1][0] is not conversation
     ]
-    found = []
-    for turn in (before + last) / 200:  # of 100 each
-        best = np.maximum.reduceat(turn, starts)  # of each conversation
+    nearest_turns = []
+    for turn in (previous + last) / 200:  # each similarity is at most 100
+        best = np.maximum.reduceat(turn, starts)  # per conversation
         ranked = np.argsort(-best, kind="stable")[:keep]
-        places = [starts[one] + int(np.argmax(turn[starts[one] :] == best[one])) for one in ranked]
-        found.append([Near(float(turn[place]), *rows[place]) for place in places])
-    return found
+        places = [
+            starts[rank] + int(np.argmax(turn[starts[rank] :] == best[rank])) for rank in ranked
+        ]
+        nearest_turns.append([Near(float(turn[place]), *rows[place]) for place in places])
+    return nearest_turns
 
 
 def said(messages: Sequence[Message], index: int) -> tuple[str, str]:
-    """The last two things that the user, or a service, said before a message; empty if nothing."""
-    texts = [one.content[:CUT] for one in messages[:index] if one.content is not None]
-    before, last = ["", "", *texts][-2:]
-    return before, last
+    """The last two user messages or results before a message, as empty texts if there are none."""
+    texts = [message.content[:CUT] for message in messages[:index] if message.content is not None]
+    previous, last = ["", "", *texts][-2:]
+    return previous, last
 
 
 def lineage(conversation: Conversation) -> dict[str, Any]:
-    """What its provenance says of a conversation as a whole."""
+    """The part of a conversation's provenance that concerns the whole conversation."""
     records = {key for key, _ in _records(conversation)}
     return {
         key: value for key, value in conversation.provenance.items() if value and key not in records
@@ -134,7 +153,7 @@ def lineage(conversation: Conversation) -> dict[str, Any]:
 
 
 def changes(conversation: Conversation, index: int) -> list[Any]:
-    """What its provenance says was done to one message."""
+    """The part of a conversation's provenance that records changes to one message."""
     return [record for _, record in _records(conversation) if record.get("message") == index]
 
 

@@ -1,1 +1,1 @@
-"""Deterministic stand-ins for language models, under the names of the rooms that use them."""
+"""Deterministic stand-ins for language models, each named after the room that uses it."""

@@ -1,1 +1,1 @@
-"""The judge without a language model."""
+"""The stand-in for a language model as judge."""

@@ -1,7 +1,7 @@
-"""What a message claims, against what the conversation's tool results say.
+"""Checks whether a message contradicts the conversation's tool results.
 
-References of training traces contradict themselves rarely by these rules, which is how their
-precision was measured (docs/LOG.md).
+The precision of these rules was measured on the references of training traces, which by these rules
+rarely contradict their conversations (docs/log).
 """
 
 import itertools
@@ -37,7 +37,7 @@ from tft.standins.reading.speech import (
     sentences,
 )
 
-# Capitalised, and no names of things that a service could return.
+# Words that may be capitalized without being names of things that a service could return.
 ORDINARY = COMMON | set(
     words(
         "mr mrs monday tuesday wednesday thursday friday saturday sunday january february march "
@@ -64,9 +64,9 @@ PROPOSAL = re.compile(
 def contradiction(
     message: str, reference: str, state: State, task: Task, today: date
 ) -> Fault | None:
-    """The first fact of the conversation that a message contradicts; None if it does none.
+    """The first fact of the conversation that a message contradicts, or None.
 
-    What the reference, said in its place, holds is taken for known.
+    The content of the reference message is considered known.
     """
     claims = list(clauses(message))
     for check in (
@@ -78,13 +78,13 @@ def contradiction(
         _counts(message, reference, state),
         _names(message, reference, state, task),
     ):
-        for found in check:
-            return found
+        for fault in check:
+            return fault
     return None
 
 
 def told(message: str, state: State, today: date) -> list[str]:
-    """What a message holds that was given, returned or said before: key=value, times and dates."""
+    """The facts in a message that calls, results, or speech contained before, as key=value."""
     heard = hear(message, today)
     calls = [{key: str(value) for key, value in call.arguments.items()} for call in state.calls]
     about = subjects(message, state)
@@ -119,7 +119,7 @@ def _outcome(
         yield Fault(f"claims_success: {done[0]!r}", fact)
     if failed and not done and state.outcome == "none":
         yield Fault(f"claims_failure: {failed[0]!r}", "no such call was made")
-    # What was booked otherwise than asked for may be told either way, as the reference does.
+    # A booking other than requested may be reported as success or failure; follow the reference.
     booked = state.outcome == "done" or (state.outcome == "changed" and _done(clauses(reference)))
     if failed and not done and booked and state.fresh:
         yield Fault(f"claims_failure: {failed[0]!r}", f"the call returned {state.fresh[0]}")
@@ -133,7 +133,7 @@ def _outcome(
 
 
 def _done(claims: Iterable[str]) -> list[str]:
-    return [one for one in claims if DONE.search(one) and not NEGATION.search(one)]
+    return [claim for claim in claims if DONE.search(claim) and not NEGATION.search(claim)]
 
 
 def _attributes(claims: list[str], message: str, state: State, task: Task) -> Iterator[Fault]:
@@ -177,7 +177,7 @@ def _boolean_keys(things: list[Item]) -> list[str]:
 
 
 def _options(claims: list[str], message: str, state: State, task: Task) -> Iterator[Fault]:
-    """A value of a closed list (an enum of words) other than the subject's."""
+    """Values of an enumeration of words that differ from the subject's."""
     things = subjects(message, state)
     for key, options in _word_enums(task).items():
         facts = {thing[key].lower() for thing in things if key in thing}
@@ -218,7 +218,7 @@ def _word_enums(task: Task) -> dict[str, list[str]]:
 
 
 def _long_numbers(message: str, reference: str, state: State, today: date) -> Iterator[Fault]:
-    """Phone and street numbers must be somebody's, and those of whom the message is about."""
+    """Phone and street numbers that occur nowhere, or are not those of the message's subject."""
     text = blank(message, find_dates(message, today) + find_times(message))
     text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
     known = "|".join(map(_digits, [*state.log, reference]))
@@ -239,33 +239,33 @@ def _digits(text: str) -> str:
 
 
 def _moments(message: str, reference: str, state: State, today: date) -> Iterator[Fault]:
-    """Times and dates that nobody mentioned, or read back though another was said since."""
+    """Times and dates that nobody mentioned, or that are read back although another followed."""
     message = _spelt(message)
     for name, find in (("time", find_times), ("date", lambda text: find_dates(text, today))):
-        spoken, instead = find(message), find(_spelt(reference))
-        said = [found for text in state.log if (found := find(_spelt(text)))]
-        known = _meanings([*instead, *itertools.chain(*said)]) | {today}
-        for one in spoken:
-            if not one.meanings & known and not _offered(message, one):
-                told = message[one.start : one.end]
-                yield Fault(f"unknown_{name}: {told!r}", "nobody mentioned it")
-        if said and spoken and READ_BACK.search(message):
-            last = _meanings([*said[-1], *instead])
-            if not any(one.meanings & last or _offered(message, one) for one in spoken):
+        spoken, in_reference = find(message), find(_spelt(reference))
+        mentions_by_text = [mentions for text in state.log if (mentions := find(_spelt(text)))]
+        known = _meanings([*in_reference, *itertools.chain(*mentions_by_text)]) | {today}
+        for mention in spoken:
+            if not mention.meanings & known and not _offered(message, mention):
+                quoted = message[mention.start : mention.end]
+                yield Fault(f"unknown_{name}: {quoted!r}", "nobody mentioned it")
+        if mentions_by_text and spoken and READ_BACK.search(message):
+            last = _meanings([*mentions_by_text[-1], *in_reference])
+            if not any(mention.meanings & last or _offered(message, mention) for mention in spoken):
                 yield Fault(f"outdated_{name}: {message!r}", "another one was mentioned since")
 
 
 def _spelt(text: str) -> str:
-    """A text with times of day as `find_times` knows them, which users also write evening 6."""
+    """A text with times of day in the forms that `find_times` reads; users also write evening 6."""
     return PART_FIRST.sub(r"\2 in the \1", text.replace('o"clock', "o'clock"))
 
 
 def _meanings(mentions: Iterable[Mention]) -> set[date | int]:
-    return {meaning for one in mentions for meaning in one.meanings}
+    return {meaning for mention in mentions for meaning in mention.meanings}
 
 
 def _offered(message: str, mention: Mention) -> bool:
-    """Whether a moment is a proposal: part of a question that reads nothing back, or an example."""
+    """Whether a time or date is a proposal: an example, or in a question that is no read-back."""
     before = re.split(r"[.!?]\s", message[: mention.start])[-1]
     after = re.search(r"[.!?](\s|$)", message[mention.end :])
     sentence = before + message[mention.start : mention.end + (after.end() if after else 0)]
@@ -274,23 +274,25 @@ def _offered(message: str, mention: Mention) -> bool:
 
 
 def _counts(message: str, reference: str, state: State) -> Iterator[Fault]:
-    """Numbers of people, where there is one, other than all numbers that were said."""
+    """Numbers of people that differ from all numbers mentioned before, if there are any."""
     known = {n for text in [*state.log, reference] for n in _counted(text)}
     known |= {n for call in state.calls for v in call.arguments.values() if (n := number(str(v)))}
     spoken = [_spelt(text) for text in state.dialogue]
-    said = set[float]().union(*(find_numbers(blank(text, find_times(text))) for text in spoken))
+    mentioned = set[float]().union(
+        *(find_numbers(blank(text, find_times(text))) for text in spoken)
+    )
     for value in _counted(message):
-        if known and value not in known | said:
+        if known and value not in known | mentioned:
             yield Fault(f"unknown_count: {value}", f"mentioned: {sorted(known)}")
 
 
 def _counted(text: str) -> list[int]:
-    found = (match["party"] or match["heads"] for match in COUNTED.finditer(text))
-    return [value for one in found if (value := number(one)) is not None]
+    counts = (match["party"] or match["heads"] for match in COUNTED.finditer(text))
+    return [value for word in counts if (value := number(word)) is not None]
 
 
 def _names(message: str, reference: str, state: State, task: Task) -> Iterator[Fault]:
-    """Proper names that occur nowhere, of things that the message offers or results would hold."""
+    """Proper names that occur nowhere, in messages that offer something or follow results."""
     keys = [key.replace("_", " ") for thing in state.things.values() for key in thing]
     tools = [str(tool.to_openai()) for tool in task.tools]
     texts = [*state.log, reference, *keys, *tools, task.description]

@@ -1,7 +1,7 @@
-"""Whether a message responds to what came before it.
+"""Checks whether a message responds to what came before it.
 
-The rubric takes nearly any message for reasonable, so little is asked: that it is made of
-sentences, is about something that was spoken of, and does not pass over a result, a question or a
+By the rubric nearly any message is reasonable, so the requirements are low: it consists of
+sentences, is about something that was mentioned, and does not ignore a result, a question, or a
 goodbye to which the reference responds.
 """
 
@@ -33,8 +33,8 @@ ARTICLE_ALONE = re.compile(
     r"|will|would|do|does|have|has|can|could|please)\b"
     r"|\b(?:the|an?|and|or|my|your)\W*$"
 )
-OFF_TOPIC = 0.8  # of a message's words that occur nowhere else, from where on it is
-ROUNDS = 4  # that a piece of text comes round before the message runs in circles
+OFF_TOPIC = 0.8  # a message with more than this share of words that occur nowhere else is off topic
+ROUNDS = 4  # a message that repeats a piece of text this often runs in circles
 ANSWER = re.compile(r"\b(yes|yeah|yep|sorry|unfortunately)\b", re.IGNORECASE)
 REPORT = re.compile(
     r"\b(sorry|unfortunate\w*|apologi\w*|options?|results?|here (is|are)|got|set|ready|done)\b",
@@ -45,14 +45,14 @@ REPORT = re.compile(
 def off_the_point(
     message: str, reference: str, state: State, task: Task, today: date
 ) -> Fault | None:
-    """The first way in which `message` is no response; None: it is one.
+    """The first reason why `message` is not a response, or None if it is one.
 
     Args:
-        message: under judgement.
-        reference: what was said in its place.
-        state: before the message.
-        task: whose tools and description tell what belongs to it.
-        today: on which "tomorrow" depends.
+        message: The message to judge.
+        reference: The reference message.
+        state: The state of the conversation before the message.
+        task: The task, whose description and tools show what is on topic.
+        today: The date to which "tomorrow" is relative.
     """
     for check in (
         _no_sentence(message),
@@ -62,23 +62,23 @@ def off_the_point(
         _ignores_question(message, reference, state, today),
         _ignores_leave(message, reference, state),
     ):
-        for found in check:
-            return found
+        for fault in check:
+            return fault
     return None
 
 
 def _no_sentence(message: str) -> Iterator[Fault]:
-    if found := ARTICLE_ALONE.search(message):
-        yield Fault(f"no_sentence: {found[0]!r}", "an article without its noun")
+    if match := ARTICLE_ALONE.search(message):
+        yield Fault(f"no_sentence: {match[0]!r}", "an article without its noun")
 
 
 def _circles(message: str) -> Iterator[Fault]:
     spoken = words(message)
     for size in range(1, 1 + len(spoken) // ROUNDS):
-        same = 0  # words in a row that come again after `size` words
-        for end, (word, again) in enumerate(zip(spoken, spoken[size:], strict=False), 1):
-            same = same + 1 if word == again else 0
-            if same == size * (ROUNDS - 1):
+        repeated = 0  # consecutive words that recur after `size` words
+        for end, (word, later) in enumerate(zip(spoken, spoken[size:], strict=False), 1):
+            repeated = repeated + 1 if word == later else 0
+            if repeated == size * (ROUNDS - 1):
                 piece = " ".join(spoken[end : end + size])
                 yield Fault(f"runs_in_circles: {piece!r}", f"{ROUNDS} times in a row")
                 return
@@ -90,10 +90,10 @@ def _off_topic(message: str, reference: str, state: State, task: Task) -> Iterat
     keys = [key.replace("_", " ") for result in state.results for item in result for key in item]
     known = _content(" ".join([*state.log, *keys, *_vocabulary(task), reference]))
     own = _content(message)
-    # Questions give examples that nobody mentioned: "Thai, Italian or anything else?"
+    # Questions may give examples that nobody mentioned: "Thai, Italian or anything else?"
     examples = _content(" ".join(re.findall(r"[A-Z]\w+", message))) if "?" in message else set()
     unknown = sorted(word for word in own - known - examples if not word.isdigit())
-    # A single new word in a whole question ("How many nights will you stay?") is no other topic.
+    # A single new word in a question ("How many nights will you stay?") is not off topic.
     if len(unknown) > OFF_TOPIC * len(own) and 3 * len(unknown) >= len(words(message)):
         yield Fault(
             f"off_topic: {', '.join(unknown)}", "in nothing that was said, returned or declared"
@@ -101,7 +101,7 @@ def _off_topic(message: str, reference: str, state: State, task: Task) -> Iterat
 
 
 def _content(text: str) -> set[str]:
-    """Words that say what a text is about, cut to five letters: reserved is a reservation."""
+    """The words that say what a text is about, cut to five letters, as in reserved, reservation."""
     spoken = {word for word in words(text) if not {word, word.rstrip("s")} & COMMON}
     return {word[:5] for word in spoken}
 
@@ -118,12 +118,12 @@ def _ignores_result(message: str, reference: str, state: State, today: date) -> 
     if state.fresh is None or _reports(message, state, today):
         return
     if _reports(reference, state, today):
-        told = str(state.fresh[0]) if state.fresh else "it is empty"
-        yield Fault("ignores_result: nothing of it is told", told)
+        returned = str(state.fresh[0]) if state.fresh else "it is empty"
+        yield Fault("ignores_result: nothing of it is told", returned)
 
 
 def _reports(message: str, state: State, today: date) -> bool:
-    """Whether a message tells what a service returned: how the call went, or something new."""
+    """Whether a message reports a result: the outcome of the call, or something new."""
     if any(act.search(message) for act in (DONE, FAILED, FOUND, REPORT, NEGATION)):
         return True
     called = _content(" ".join(key_words(state.calls[-1].name)))
@@ -133,12 +133,12 @@ def _reports(message: str, state: State, today: date) -> bool:
 
 
 def _tells(message: str, items: Sequence[Item], state: State, today: date) -> bool:
-    """Whether a message holds a field of some items or a value that was not said before."""
-    told, before = hear(message, today), hear(" . ".join(state.dialogue), today)
+    """Whether a message mentions a field of the items or a value that was not said before."""
+    heard, before = hear(message, today), hear(" . ".join(state.dialogue), today)
     values = {value for item in items for value in item.values() if not before.mentions(value)}
     new = {word for value in values for word in _content(value)} - _content(before.words)
     fields = {key for item in items for key in item if mentions_key(key, _stated(message))}
-    return any(map(told.mentions, values)) or bool(fields or new & _content(message))
+    return any(map(heard.mentions, values)) or bool(fields or new & _content(message))
 
 
 def _stated(message: str) -> str:
@@ -165,12 +165,14 @@ def _answers(message: str, asked: Sequence[Item], state: State, today: date) -> 
 
 
 def _ignores_leave(message: str, reference: str, state: State) -> Iterator[Fault]:
-    """Taking leave while the user goes on, and going on when the user takes leave."""
+    """Saying goodbye while the user continues, or asking on when the user says goodbye."""
     leaves, closes = FAREWELL.search(message), CLOSING.search(state.heard)
     if READ_BACK.search(reference) and not _content(message):
         leaves = leaves or ELSE.search(message)
     if state.heard and leaves and not closes and not FAREWELL.search(reference):
         yield Fault(f"takes_leave: {leaves[0]!r}", f"the user goes on: {state.heard!r}")
-    asks = [one for one in sentences(message) if "?" in one and not ELSE.search(one)]
+    asks = [
+        sentence for sentence in sentences(message) if "?" in sentence and not ELSE.search(sentence)
+    ]
     if asks and closes and FAREWELL.search(reference) and "?" not in state.heard:
         yield Fault(f"ignores_goodbye: {asks[0]!r}", f"the user said {state.heard!r}")

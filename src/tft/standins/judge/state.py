@@ -1,4 +1,4 @@
-"""What a conversation has established before a message: things, results, the last outcome."""
+"""What a conversation has established before a message: things, results, and outcomes."""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Item = dict[str, str]
 
 
 class Fault(NamedTuple):
-    """What is wrong with a message: a label with words, and the fact that speaks against it."""
+    """What is wrong with a message: a label with an explanation, and the fact it contradicts."""
 
     reason: str
     evidence: str
@@ -29,15 +29,16 @@ class State:
     """What the conversation has established before the message.
 
     Attributes:
-        dialogue: what was said, by either side.
-        log: everything said, asked of a service or returned by it, in order.
-        things: the tool results' items by name.
-        results: the items of each result.
-        fresh: the result that the message answers; None when it answers the user.
-        heard: the user's words that it answers; empty when it answers a result.
-        outcome: of the latest transaction. Changed: something was booked or offered, but not as
-            asked for.
-        subject: the thing named last.
+        dialogue: What user and agent said.
+        log: Everything said, passed to a service, or returned by it, in order.
+        calls: The service calls.
+        things: The items of tool results, by name.
+        results: The items of each result.
+        fresh: The items of the result that the message answers; None if it answers the user.
+        heard: The user message that it answers; empty if it answers a result.
+        outcome: The outcome of the latest transaction. "changed" means that something was booked or
+            offered, but not as requested.
+        subject: The name of the thing mentioned last.
     """
 
     dialogue: list[str] = field(default_factory=list)
@@ -52,7 +53,7 @@ class State:
 
 
 def read_state(prefix: Sequence[Message], task: Task) -> State:
-    """The state after `prefix`; a tool result is the user message after a service call."""
+    """The state after `prefix`, in which a user message after a service call is its result."""
     state = State()
     pending: ToolCall | None = None
     for message in prefix:
@@ -95,28 +96,28 @@ def _add_result(state: State, call: ToolCall, content: str, task: Task) -> None:
         if name is not None:
             state.things[name] = state.things.get(name, {}) | item
     if is_transaction(call.name, task):
-        asked = {key: str(value) for key, value in call.arguments.items()}
+        requested = {key: str(value) for key, value in call.arguments.items()}
         if not items:
             state.outcome = "failed"
-        elif any(_moved(value, items[0].get(key, value)) for key, value in asked.items()):
+        elif any(_moved(value, items[0].get(key, value)) for key, value in requested.items()):
             state.outcome = "changed"
         else:
             state.outcome = "done"
 
 
-def _moved(asked: str, got: str) -> bool:
-    # Times, dates and amounts are what services change; a name may only be spelt differently.
-    return asked != got and any(letter.isdigit() for letter in asked + got)
+def _moved(requested: str, returned: str) -> bool:
+    # Services change times, dates, and amounts; a different name is only another spelling.
+    return requested != returned and any(letter.isdigit() for letter in requested + returned)
 
 
 def is_transaction(name: str, task: Task) -> bool:
-    """Whether a tool changes the world, by the verb its name or description begins with."""
+    """Whether a tool changes something, by the first verb of its name or description."""
     tool = task.tool(name)
     return bool(TRANSACTION.match(name) or (tool and TRANSACTION.match(tool.description)))
 
 
 def subjects(message: str, state: State) -> list[Item]:
-    """The things a message may be about: those it names, else the topic, else a new result's."""
+    """The things a message may be about: those it names, a new result's, or the last subject."""
     named = [thing for name, thing in state.things.items() if find_words(name, message) is not None]
     if named:
         return named

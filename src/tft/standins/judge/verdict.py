@@ -1,9 +1,9 @@
-"""A judge by rules: the published rubric, as far as rules over schemas and tool results reach.
+"""A judge by rules: the published rubric, as far as rules over schemas and tool results can go.
 
-Name first; arguments of service calls by the entity, date, time or number they mean; messages are
-good unless they contradict the conversation's facts (`claims.py`) or are no response at all
-(`response.py`). It reads the task's tools, never a particular service. It stands in for an LLM
-judge and is named wherever its scores are shown.
+The function's name is compared first. Arguments of service calls are compared by the entity, date,
+time, or number that they mean. Messages are good unless they contradict facts of the conversation
+(`claims.py`) or do not respond to it (`response.py`). The rules read the task's tools and know no
+particular service. They stand in for an LLM judge and are named wherever their scores are shown.
 """
 
 import re
@@ -31,10 +31,10 @@ from tft.standins.reading.facts import (
 from tft.standins.reading.speech import key_words
 
 JUDGE_VERSION = 2
-"""Bumped whenever a verdict may change."""
+"""Raised whenever a verdict may change."""
 
-# Slots that say which thing or place is meant: here another value is another thing, while a
-# category may be called by its synonyms.
+# Words in the names of slots that identify a thing or place. There another value means another
+# thing, while a category may be given by a synonym.
 ENTITY_WORDS = set(
     words("name title city town location place address area venue origin destination")
 )
@@ -48,8 +48,8 @@ Kind = Literal["boolean", "number", "entity", "time", "date", "category"]
 def judge(turns: Sequence[Turn], task: Task, today: date | None = None) -> list[Verdict]:
     """A verdict for every turn, in order.
 
-    `today` is the day the conversations take place, on which "tomorrow" depends; by default the
-    earliest ISO date in the conversation's calls and results.
+    `today` is the date on which the conversations take place, to which "tomorrow" is relative. By
+    default it is the earliest ISO date in each conversation.
     """
     return [_judge_turn(turn, task, today) for turn in turns]
 
@@ -58,7 +58,7 @@ def _judge_turn(turn: Turn, task: Task, today: date | None) -> Verdict:
     if verdict := settled(turn):
         return verdict
     prediction, reference = turn.prediction, turn.reference
-    assert isinstance(prediction, ToolCall)  # else it is settled
+    assert isinstance(prediction, ToolCall)  # otherwise `settled` gave a verdict
     today = today or _earliest_date([*turn.prefix, Message("assistant", tool_call=reference)])
     if reference.name == RESPOND:
         return _judge_message(turn, prediction, task, today)
@@ -72,9 +72,9 @@ def _judge_message(turn: Turn, prediction: ToolCall, task: Task, today: date) ->
     if not isinstance(message, str) or not message.strip():
         return Verdict(False, f"no_message: {key} is {message!r}")
     state = read_state(turn.prefix, task)
-    said = str(turn.reference.arguments[key])
-    fault = contradiction(message, said, state, task, today)
-    fault = fault or off_the_point(message, said, state, task, today)
+    reference_message = str(turn.reference.arguments[key])
+    fault = contradiction(message, reference_message, state, task, today)
+    fault = fault or off_the_point(message, reference_message, state, task, today)
     if fault:
         return Verdict(False, fault.reason, fault.evidence)
     facts = told(message, state, today)
@@ -86,7 +86,7 @@ def _judge_message(turn: Turn, prediction: ToolCall, task: Task, today: date) ->
 
 
 class _Slot(NamedTuple):
-    """An argument's key, its JSON Schema, and what it is read against."""
+    """An argument's key, its JSON Schema, and the context in which it is read."""
 
     key: str
     schema: dict[str, Any]
@@ -98,61 +98,65 @@ class _Slot(NamedTuple):
 def _judge_arguments(turn: Turn, prediction: ToolCall, task: Task, today: date) -> Verdict:
     tool = task.tool(prediction.name)
     schema = tool.parameters if tool else {}
-    said = read_state(turn.prefix, task).dialogue
+    dialogue = read_state(turn.prefix, task).dialogue
     reference = turn.reference.arguments
-    unlike = []  # what is not the reference's, letter by letter, and good all the same
+    differences = []  # differences from the reference that are acceptable
     for key in sorted(reference.keys() | prediction.arguments.keys()):
         slot = _Slot(
             key,
             schema.get("properties", {}).get(key, {}),
-            said,
+            dialogue,
             today,
             task.judge_instructions.lower(),
         )
         if key not in prediction.arguments:
-            # A filter left out still finds the right thing; a required argument names it.
+            # Without an optional filter a search still finds the right thing.
             if key in schema.get("required", []):
                 return Verdict(False, f"missing_argument: {key}", f"reference: {reference[key]!r}")
-            unlike.append(f"{key} is optional")
+            differences.append(f"{key} is optional")
             continue
         value = prediction.arguments[key]
         if key not in reference:
             if value != slot.schema.get("default") and not _grounded(slot, str(value)):
                 return Verdict(False, f"invented_argument: {key}={value!r}", "never mentioned")
-            unlike.append(f"{key}={value!r} is the default or was mentioned")
+            differences.append(f"{key}={value!r} is the default or was mentioned")
         elif not _same(slot, reference[key], value):
             return Verdict(
                 False, f"wrong_argument: {key}={value!r}", f"reference: {reference[key]!r}"
             )
         elif value != reference[key]:
-            unlike.append(f"{key}: {value!r} is {reference[key]!r}")
+            differences.append(f"{key}: {value!r} is {reference[key]!r}")
     return Verdict(
-        True, "same_intent: every argument means what the reference's means", "; ".join(unlike)
+        True, "same_intent: every argument means what the reference's means", "; ".join(differences)
     )
 
 
-def _same(slot: _Slot, wanted: Any, given: Any) -> bool:
-    if wanted == given or isinstance(wanted, list | dict) or isinstance(given, list | dict):
-        return bool(wanted == given)
-    a, b = str(wanted), str(given)
+def _same(slot: _Slot, reference: Any, predicted: Any) -> bool:
+    if (
+        reference == predicted
+        or isinstance(reference, list | dict)
+        or isinstance(predicted, list | dict)
+    ):
+        return bool(reference == predicted)
+    a, b = str(reference), str(predicted)
     match _kind(slot, a):
         case "boolean":
-            same = (a.lower() in YES) == (b.lower() in YES)
+            equal = (a.lower() in YES) == (b.lower() in YES)
         case "number":
-            same = find_numbers(a) == find_numbers(b)
+            equal = find_numbers(a) == find_numbers(b)
         case "time":
-            same = _meet(find_times(a), find_times(b))
+            equal = _meet(find_times(a), find_times(b))
         case "date":
-            same = _meet(find_dates(a, slot.today), find_dates(b, slot.today))
+            equal = _meet(find_dates(a, slot.today), find_dates(b, slot.today))
         case "entity":
-            same = _same_entity(a, b)
+            equal = _same_entity(a, b)
         case "category":
-            same = _same_category(a, b, slot)
-    return same
+            equal = _same_category(a, b, slot)
+    return equal
 
 
 def _kind(slot: _Slot, value: str) -> Kind:
-    """What a slot holds, by its schema first and by the look of a value then."""
+    """The kind of value in a slot, by its schema or, second, by the form of a value."""
     options = {str(option).lower() for option in slot.schema.get("enum", ())}
     if slot.schema.get("type") == "boolean" or (options and options <= BOOLEANS):
         return "boolean"
@@ -166,12 +170,12 @@ def _kind(slot: _Slot, value: str) -> Kind:
 
 
 def _is_all(value: str, mentions: list[Mention]) -> bool:
-    """Whether a value is nothing but a date or time."""
+    """Whether a value consists only of a date or time."""
     return bool(mentions) and set(words(blank(value, mentions))) <= FILLERS
 
 
-def _meet(wanted: list[Any], given: list[Any]) -> bool:
-    return bool(given) and any(w.meanings & g.meanings for w in wanted for g in given)
+def _meet(reference: list[Any], predicted: list[Any]) -> bool:
+    return bool(predicted) and any(w.meanings & g.meanings for w in reference for g in predicted)
 
 
 def _same_entity(a: str, b: str) -> bool:
@@ -186,26 +190,26 @@ def _same_entity(a: str, b: str) -> bool:
     return len("".join(short)) > 3 and long[: len(short)] == short
 
 
-def _same_category(wanted: str, given: str, slot: _Slot) -> bool:
-    """Synonyms pass; a value is wrong when the conversation speaks for the reference's instead."""
+def _same_category(reference: str, predicted: str, slot: _Slot) -> bool:
+    """Whether a value is a synonym, which it is not if only the reference's was mentioned."""
     if "enum" not in slot.schema and (
-        similar(wanted, given) or set(words(wanted)) & set(words(given))
+        similar(reference, predicted) or set(words(reference)) & set(words(predicted))
     ):
         return True
-    # Rubrics name what they take for the same: "Barbecue/American".
-    pair = wanted.lower(), given.lower()
+    # Rubrics list values that count as equal: "Barbecue/American".
+    pair = reference.lower(), predicted.lower()
     if any("/".join(order) in slot.rubric for order in (pair, pair[::-1])):
         return True
-    for_wanted, for_given = _last_said(wanted, slot.said), _last_said(given, slot.said)
+    for_wanted, for_given = _last_said(reference, slot.said), _last_said(predicted, slot.said)
     if for_given is None:
-        # Closed lists have no synonyms: another value that nobody spoke for is invented.
+        # Enumerations have no synonyms: another value that nobody mentioned is invented.
         return for_wanted is None and "enum" not in slot.schema
     return for_wanted is None or for_given >= for_wanted
 
 
 def _last_said(value: str, said: list[str]) -> int | None:
-    # Prefixes and not `similar`: "moderate" is said by "moderately", but never "expensive" by
-    # "inexpensive".
+    # Prefixes instead of `similar`: "moderately" mentions "moderate", but "inexpensive" does not
+    # mention "expensive".
     target = words(value)
     for index in range(len(said) - 1, -1, -1):
         spoken = words(said[index])
@@ -215,25 +219,25 @@ def _last_said(value: str, said: list[str]) -> int | None:
 
 
 def _grounded(slot: _Slot, value: str) -> bool:
-    """Whether anybody said what an argument that the reference lacks says."""
+    """Whether anybody mentioned the value of an argument that the reference does not have."""
     text = " . ".join(slot.said)
     match _kind(slot, value):
         case "boolean":
-            found = set(key_words(slot.key)[-1:]) <= set(words(text))
+            mentioned = set(key_words(slot.key)[-1:]) <= set(words(text))
         case "number":
             implied = {n for word, n in IMPLIED_COUNTS.items() if word in words(text)}
-            found = find_numbers(value) <= find_numbers(text) | implied
+            mentioned = find_numbers(value) <= find_numbers(text) | implied
         case "time":
-            found = _meet(find_times(value), find_times(text))
+            mentioned = _meet(find_times(value), find_times(text))
         case "date":
             dates = find_dates(value, slot.today)
-            found = any(slot.today in day.meanings for day in dates)
-            found = found or _meet(dates, find_dates(text, slot.today))
+            mentioned = any(slot.today in day.meanings for day in dates)
+            mentioned = mentioned or _meet(dates, find_dates(text, slot.today))
         case "entity":
-            found = find_words(value, text) is not None
+            mentioned = find_words(value, text) is not None
         case "category":
-            found = _last_said(value, slot.said) is not None
-    return found
+            mentioned = _last_said(value, slot.said) is not None
+    return mentioned
 
 
 def _earliest_date(messages: Sequence[Message]) -> date:
@@ -245,5 +249,5 @@ def _earliest_date(messages: Sequence[Message]) -> date:
                 dates.append(date(int(year), int(month), int(day)))
             except ValueError:
                 continue
-    # Without any date, relative words still compare with each other on an arbitrary day.
+    # Without any date, an arbitrary day still lets relative words be compared with each other.
     return min(dates, default=date(2000, 1, 3))

@@ -1,1 +1,1 @@
-"""What the stand-ins read out of traces: values, votes, phrases, speech."""
+"""How the stand-ins read traces: values, votes, phrases, and speech."""

@@ -1,7 +1,7 @@
-"""What traces tell about their calls, read against the tools a task declares.
+"""What traces say about their calls, given the tools that a task declares.
 
-Nothing here knows a domain: tools, parameters and enumerated values come from the task's schemas,
-values and how often they go together from the traces themselves.
+Nothing here knows a domain: tools, parameters, and enumerated values come from the task's schemas;
+other values and their frequencies come from the traces.
 """
 
 import math
@@ -18,15 +18,15 @@ from tft.core.conversation import Conversation, Tool, ToolCall, result_of
 from tft.core.task import RESPOND, Task
 from tft.standins.reading.facts import blank, find_dates, find_numbers, find_times, similar, words
 
-ALIKE = 0.75  # of two parameter names' letters, to count as one misspelling the other
+ALIKE = 0.75  # the least similarity of two parameter names that count as spellings of one
 CLOCK, DATE = re.compile(r"\d\d:\d\d"), re.compile(r"\d{4}-\d\d-\d\d")
-OVERLAP = 0.5  # of one parameter's values found among another's, to count as the same
+OVERLAP = 0.5  # the least share of a parameter's values that another has if the two are the same
 
 
 def followed_by(conversation: Conversation, index: int) -> list[dict[str, Any]] | None:
-    """The result that comes right after a message, or None."""
-    after = conversation.messages[index + 1 : index + 2]
-    return result_of(after[0]) if after else None
+    """The items of the result right after a message, or None if no result follows."""
+    following = conversation.messages[index + 1 : index + 2]
+    return result_of(following[0]) if following else None
 
 
 def parameters(tool: Tool) -> dict[str, dict[str, Any]]:
@@ -41,12 +41,12 @@ def required(tool: Tool) -> set[str]:
 
 
 def services(task: Task) -> list[Tool]:
-    """All tools but the one that talks."""
+    """All tools except `respond_to_user`."""
     return [tool for tool in task.tools if tool.name != RESPOND]
 
 
 class Heard(NamedTuple):
-    """What a piece of text mentions, comparable: words, times, dates, numbers of nothing else."""
+    """What a text mentions, in comparable form: words, times, dates, and all other numbers."""
 
     words: str
     times: list[frozenset[int]]
@@ -54,7 +54,7 @@ class Heard(NamedTuple):
     numbers: set[float]
 
     def mentions(self, value: str) -> bool:
-        """Whether a value is spoken of, in any of the ways that people say it."""
+        """Whether the text mentions a value in any of the ways in which people say it."""
         if CLOCK.fullmatch(value):
             return any(minutes(value) in meanings for meanings in self.times)
         if DATE.fullmatch(value):
@@ -66,18 +66,18 @@ class Heard(NamedTuple):
 
 @lru_cache(maxsize=100_000)
 def hear(text: str, today: date) -> Heard:
-    """Read a text as spoken on a day."""
+    """Read a text as said on the day `today`."""
     times = find_times(text)
-    rest = blank(text, times)
-    dates = find_dates(rest, today)
+    remaining = blank(text, times)
+    dates = find_dates(remaining, today)
     return Heard(
         f" {' '.join(words(text))} ",
         [
-            frozenset(found for found in mention.meanings if isinstance(found, int))
+            frozenset(meaning for meaning in mention.meanings if isinstance(meaning, int))
             for mention in times
         ],
         {str(day) for mention in dates for day in mention.meanings},
-        find_numbers(blank(rest, dates)),
+        find_numbers(blank(remaining, dates)),
     )
 
 
@@ -92,12 +92,12 @@ class Evidence:
     """Statistics over all traces of a scenario.
 
     Attributes:
-        task: with the declared tools.
-        today: the day on which "tomorrow" is said: the earliest date in the traces.
-        frequency: share of the results with a given field (under its declared name).
-        usual: share of a tool's calls that give a parameter.
-        values: every value that schemas and results hold of a parameter.
-        aliases: declared parameter of each other name that calls and results use.
+        task: The task, with the declared tools.
+        today: The day to which "tomorrow" refers: the earliest date in the traces.
+        frequency: For each field, under its declared name, the share of results that have it.
+        usual: For each (tool, parameter), the share of the tool's calls that give the parameter.
+        values: For each parameter, all values in schemas and results.
+        aliases: For each name that calls and results use, the declared parameter.
     """
 
     task: Task
@@ -109,19 +109,20 @@ class Evidence:
     _memory: dict[tuple[str, str], str | None] = field(default_factory=dict, repr=False)
 
     def declared(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The same values under declared names; what no name stands for is left out."""
+        """The same values under declared names; values without a declared name are left out."""
         renamed = {self.aliases.get(name): value for name, value in values.items()}
         return {name: value for name, value in renamed.items() if name is not None}
 
     def renamed(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The same values under declared names; what no name stands for keeps its own."""
+        """The same values under declared names; values without a declared name keep their own."""
         return {self.aliases.get(name, name): value for name, value in values.items()}
 
     def tool_of_result(self, items: Sequence[dict[str, Any]]) -> Tool | None:
-        """The tool whose result this is: the one whose parameters, rare ones above all, it echoes.
+        """The tool whose result this is: the one whose parameters, above all rare ones, it echoes.
 
-        A booking's result echoes the booking's time, which a search's never has; that it also
-        holds what a search is made by says little, because every result does.
+        The result of a booking echoes the time of the booking, which the result of a search never
+        does. That it also contains the parameters of a search says little, because every result
+        does.
         """
         fields = set(self.declared(items[0])) if items else set()
         weights = {
@@ -134,7 +135,7 @@ class Evidence:
         return self._only_best(weights)
 
     def tool_of_arguments(self, arguments: Iterable[str]) -> Tool | None:
-        """The tool that the names of some (declared) arguments fit best."""
+        """The tool that fits the (declared) names of some arguments best, or None if two do."""
         names = set(arguments)
         return self._only_best(
             {
@@ -149,32 +150,34 @@ class Evidence:
         known = self.values.get(name, set())
         return bool(known) and all(CLOCK.fullmatch(value) for value in known)
 
-    def spoken_of(self, name: str, value: object, one: Conversation, index: int) -> bool:
-        """Whether a value was mentioned anywhere before a message."""
-        return any(hear(text, self.today).mentions(str(value)) for text in spoken(one, index))
+    def spoken_of(self, name: str, value: object, conversation: Conversation, index: int) -> bool:
+        """Whether a value was mentioned anywhere before the message at `index`."""
+        return any(
+            hear(text, self.today).mentions(str(value)) for text in spoken(conversation, index)
+        )
 
-    def asked_for(self, name: str, value: object, one: Conversation, index: int) -> bool:
-        """Whether the user spoke of a parameter: of its value, or, of a yes or no, of its name."""
-        wanted = [str(value)]
+    def asked_for(self, name: str, value: object, conversation: Conversation, index: int) -> bool:
+        """Whether the user mentioned a parameter's value or, if it is yes or no, its name."""
+        spellings = [str(value)]
         if is_flag({str(value)}):
-            wanted = [word for word in words(name.replace("_", " ")) if len(word) > 4]
+            spellings = [word for word in words(name.replace("_", " ")) if len(word) > 4]
         texts = [
             message.content
-            for message in one.messages[:index]
+            for message in conversation.messages[:index]
             if message.content is not None and result_of(message) is None
         ]
-        return any(hear(text, self.today).mentions(word) for text in texts for word in wanted)
+        return any(hear(text, self.today).mentions(word) for text in texts for word in spellings)
 
-    def spoken_last(self, name: str, one: Conversation, index: int) -> str | None:
-        """The value of a parameter that was mentioned last before a message."""
-        for text in spoken(one, index):
+    def spoken_last(self, name: str, conversation: Conversation, index: int) -> str | None:
+        """The value of a parameter that was mentioned last before the message at `index`."""
+        for text in spoken(conversation, index):
             value = self._mentioned(name, text)
             if value is not None:
                 return value
         return None
 
     def _mentioned(self, name: str, text: str) -> str | None:
-        """The value of a parameter that a text mentions: the last time, else the longest."""
+        """The value of a parameter that a text mentions: the last time, otherwise the longest."""
         key = name, text
         if key not in self._memory:
             heard, known = hear(text, self.today), self.values.get(name, set())
@@ -199,18 +202,18 @@ class Evidence:
 
 
 def collect(conversations: Sequence[Conversation], task: Task) -> Evidence:
-    """Read all traces once."""
+    """Collect the statistics over all traces."""
     results = [
         (call, items)
-        for one in conversations
-        for index, call in one.turns()
-        if (items := followed_by(one, index))
+        for conversation in conversations
+        for index, call in conversation.turns()
+        if (items := followed_by(conversation, index))
     ]
     aliases = _aliases(task, results)
     evidence = Evidence(task, _today(conversations), {}, {}, enumerated(task), aliases)
     fields: Counter[str] = Counter()
     calls: Counter[str] = Counter()
-    given: Counter[tuple[str, str]] = Counter()
+    counted: Counter[tuple[str, str]] = Counter()
     for call, items in results:
         fields.update(evidence.declared(items[0]).keys())
         for item in items:
@@ -220,10 +223,10 @@ def collect(conversations: Sequence[Conversation], task: Task) -> Evidence:
         tool = evidence.tool_of_arguments(arguments)
         if tool and required(tool) <= set(arguments):
             calls[tool.name] += 1
-            given.update((tool.name, name) for name in arguments)
+            counted.update((tool.name, name) for name in arguments)
     evidence.frequency.update({name: count / len(results) for name, count in fields.items()})
     evidence.usual.update(
-        {(tool, name): count / calls[tool] for (tool, name), count in given.items()}
+        {(tool, name): count / calls[tool] for (tool, name), count in counted.items()}
     )
     return evidence
 
@@ -238,25 +241,26 @@ def enumerated(task: Task) -> defaultdict[str, set[str]]:
 
 
 def _today(conversations: Sequence[Conversation]) -> date:
-    found = [
+    dates = [
         value
-        for one in conversations
-        for message in one.messages
+        for conversation in conversations
+        for message in conversation.messages
         for item in (result_of(message) or [])
         for value in item.values()
         if isinstance(value, str) and DATE.fullmatch(value)
     ]
-    # Without any date, relative words still compare with each other on an arbitrary day.
-    return date.fromisoformat(min(found, default="2000-01-03"))
+    # Without any date, an arbitrary day still lets relative words be compared with each other.
+    return date.fromisoformat(min(dates, default="2000-01-03"))
 
 
 def _aliases(
     task: Task, results: Sequence[tuple[ToolCall, list[dict[str, Any]]]]
 ) -> dict[str, str]:
-    """Declared parameter by the name that traces use, declared names included.
+    """The declared parameter for each name that traces use, including declared names.
 
-    In the order of what it proves: a call's value comes back in the result under a declared name;
-    most values of the unknown name are values of the declared one; the names are spelt alike.
+    Evidence, from strong to weak: a call's value comes back in the result under a declared name;
+    most values of the unknown name are values of the declared one; the names have similar
+    spellings.
     """
     known = {name for tool in services(task) for name in parameters(tool)}
     values = enumerated(task)
@@ -293,12 +297,12 @@ def _aliases(
 
 
 def is_flag(values: set[str]) -> bool:
-    """Whether the values are yes and no, which proves nothing about what they are of."""
+    """Whether the values are yes and no, which do not identify a parameter."""
     return {value.lower() for value in values} <= {"true", "false"}
 
 
 def spoken(conversation: Conversation, index: int) -> Iterator[str]:
-    """Everything said before a message, the latest first; results of tools are not speech."""
+    """Yield everything said before a message, latest first; tool results are not speech."""
     for message in reversed(conversation.messages[:index]):
         if message.tool_call is None:
             if result_of(message) is None:

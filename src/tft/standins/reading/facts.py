@@ -1,7 +1,7 @@
-"""What a piece of text says, in comparable form: words, dates, times of day, numbers.
+"""What a text says, in comparable form: words, dates, times of day, and numbers.
 
-Dates and times come as sets of candidates, because text is ambiguous: "6" may be morning or
-evening, "the 5th" this month or the next. Two mentions agree when their candidates meet.
+Dates and times are sets of candidates, because text is ambiguous: "6" may be in the morning or the
+evening, and "the 5th" in this month or the next. Two mentions agree if their candidates intersect.
 """
 
 import re
@@ -33,7 +33,7 @@ ORDINAL = {word: value for value, word in enumerate(ORDINALS.split())} | {"thirt
 
 
 class Mention(NamedTuple):
-    """Something found at text[start:end], with everything it can mean."""
+    """A date or time at text[start:end], with everything that it can mean."""
 
     start: int
     end: int
@@ -41,14 +41,14 @@ class Mention(NamedTuple):
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words without accents and punctuation; "&" reads "and"."""
+    """Lower-case words without accents and punctuation; "&" is read as "and"."""
     text = unicodedata.normalize("NFKD", text).casefold().replace("&", " and ")
     text = "".join(letter for letter in text if not unicodedata.combining(letter))
     return re.findall(r"\w+", re.sub(r"['\u2019`]", "", text))
 
 
 def similar(a: str, b: str) -> bool:
-    """Equal up to case, accents, punctuation and a small misspelling, but not of a number."""
+    """Equal up to case, accents, punctuation, and small misspellings, except in numbers."""
     return _similar("".join(words(a)), "".join(words(b)))
 
 
@@ -56,7 +56,7 @@ def similar(a: str, b: str) -> bool:
 def _similar(a: str, b: str) -> bool:
     if a == b:
         return True
-    # The cheap upper bounds of the ratio first: nearly all pairs end there.
+    # Check cheap upper bounds of the ratio first, which nearly all pairs fail.
     if min(len(a), len(b)) <= 3 or 2 * min(len(a), len(b)) < 0.85 * (len(a) + len(b)):
         return False
     if re.sub(r"\D", "", a) != re.sub(r"\D", "", b):
@@ -66,7 +66,7 @@ def _similar(a: str, b: str) -> bool:
 
 
 def find_words(needle: str, text: str) -> int | None:
-    """Index in `words(text)` of the last similar run of as many words, or None."""
+    """The index in `words(text)` of the last similar run of equally many words, or None."""
     target, within = words(needle), words(text)
     joined = "".join(target)
     for start in range(len(within) - len(target), -1, -1) if target else ():
@@ -97,21 +97,21 @@ _MONTH_NAMES = {name for full in MONTHS.split() for name in (full, full[:3])} | 
 
 
 def find_dates(text: str, today: date) -> list[Mention]:
-    """Dates in `text`, in the order of its patterns, as seen on the day `today`."""
+    """Dates in `text` as said on the day `today`, in the order of the patterns."""
     return list(_find(_DATES, text, lambda match: _dates(match, today)))
 
 
 def _dates(match: re.Match[str], today: date) -> frozenset[date]:
-    said = match.groupdict()
-    if relative := said.get("relative"):
+    groups = match.groupdict()
+    if relative := groups.get("relative"):
         days = {"tomorrow": 1, "day after tomorrow": 2}.get(relative.lower(), 0)
         return frozenset({today + timedelta(days)})
-    if weekday := said.get("weekday"):
+    if weekday := groups.get("weekday"):
         ahead = (WEEKDAYS.index(weekday.lower()) - today.weekday()) % 7
-        weeks = (0, 1) if not said["next"] else (0, 1, 2)
+        weeks = (0, 1) if not groups["next"] else (0, 1, 2)
         return frozenset(today + timedelta(ahead + 7 * week) for week in weeks)
-    day = int(said["day"]) if said.get("day") else _ordinal(said["dayword"])
-    month = said.get("m") or said.get("month")
+    day = int(groups["day"]) if groups.get("day") else _ordinal(groups["dayword"])
+    month = groups.get("m") or groups.get("month")
     if month is None:
         starts = [today.replace(day=1) + relativedelta(months=ahead) for ahead in (0, 1)]
         return frozenset(d for start in starts if (d := _day(start.year, start.month, day)))
@@ -119,7 +119,7 @@ def _dates(match: re.Match[str], today: date) -> frozenset[date]:
         if month.lower() not in _MONTH_NAMES:
             return frozenset()
         month = str(MONTH[month[:3].lower()])
-    years = [int(said["year"])] if said.get("year") else [today.year, today.year + 1]
+    years = [int(groups["year"])] if groups.get("year") else [today.year, today.year + 1]
     return frozenset(d for year in years if (d := _day(year, int(month), day)))
 
 
@@ -158,28 +158,28 @@ _TIMES = [
 
 
 def find_times(text: str) -> list[Mention]:
-    """Times of day in `text`, in minutes since midnight; without am or pm, both."""
+    """Times of day in `text`, in minutes since midnight; both meanings without am or pm."""
     return list(_find(_TIMES, text, _times))
 
 
 def _times(match: re.Match[str]) -> frozenset[int]:
-    said = match.groupdict()
-    if noon := said.get("noon"):
+    groups = match.groupdict()
+    if noon := groups.get("noon"):
         return frozenset({0 if noon.lower() == "midnight" else 720})
-    hour = number(said["hour"])
-    minute = int(said["minute"]) if said.get("minute") else 0
-    if said.get("minuteword"):
-        minute = sum(NUMBER.get(word, 0) for word in re.split("[- ]", said["minuteword"].lower()))
+    hour = number(groups["hour"])
+    minute = int(groups["minute"]) if groups.get("minute") else 0
+    if groups.get("minuteword"):
+        minute = sum(NUMBER.get(word, 0) for word in re.split("[- ]", groups["minuteword"].lower()))
     shift = 0
-    if past := said.get("past"):
+    if past := groups.get("past"):
         shift = {"half": 30, "quarter": 15}.get(past.lower()) or number(past) or 0
-        shift = -shift if said["to"].lower() in ("to", "till") else shift
+        shift = -shift if groups["to"].lower() in ("to", "till") else shift
     if hour is None or hour > 24 or minute > 59:
         return frozenset()
-    half = (said.get("half") or "").lower()
-    if not half and said.get("part"):
-        half = "a" if said["part"].lower() == "morning" else "p"
-    if hour > 12 or said["hour"].startswith("0"):
+    half = (groups.get("half") or "").lower()
+    if not half and groups.get("part"):
+        half = "a" if groups["part"].lower() == "morning" else "p"
+    if hour > 12 or groups["hour"].startswith("0"):
         hours = [hour % 24]
     elif half:
         hours = [hour % 12 + (12 if half == "p" else 0)]
@@ -190,7 +190,7 @@ def _times(match: re.Match[str]) -> frozenset[int]:
 
 # --- numbers ----------------------------------------------------------------------------------
 def number(text: str) -> int | None:
-    """The whole number a text is, in digits or words up to ninety-nine, or None."""
+    """The integer that a text consists of, in digits or in words up to ninety-nine, or None."""
     text = text.strip().lower()
     if re.fullmatch(r"\d{1,15}", text):
         return int(text)
@@ -206,13 +206,13 @@ _DIGITS = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
 
 
 def find_numbers(text: str) -> set[float]:
-    """All numbers in `text`, in digits (-1,250.5 is one number) or single words."""
+    """All numbers in `text`, in digits (-1,250.5 is one number) or as single words."""
     spoken = {float(NUMBER[word]) for word in words(text) if word in NUMBER}
     return spoken | {float(match[0].replace(",", "")) for match in _DIGITS.finditer(text)}
 
 
 def blank(text: str, mentions: list[Mention]) -> str:
-    """`text` with the mentions overwritten by blanks."""
+    """`text` with the mentions replaced by spaces."""
     for mention in mentions:
         text = text[: mention.start] + " " * (mention.end - mention.start) + text[mention.end :]
     return text

@@ -1,11 +1,11 @@
-"""The committee of rules: three labeling functions with different evidence, and their vote.
+"""The committee of rules: three labeling functions that use different evidence, and their vote.
 
-- hindsight: what follows a call says what the call was. A tool's result follows only the call of a
-  service, and its fields say of which and with which arguments.
-- state: what the conversation holds so far supports some calls and some arguments.
-- schema: the call as it was logged, read as the declared tool that its name and arguments fit.
+- hindsight: the message after a call shows what the call was. Only a service call is followed by a
+  result, and the result's fields show which service was called and with which arguments.
+- state: what has been said so far supports some calls and arguments.
+- schema: the logged call, read as the declared tool that its name and arguments fit.
 
-Each gives whole calls or says nothing. None sees more than the traces, the task and its tools.
+Each labels a whole call or abstains. None sees more than the traces, the task, and its tools.
 """
 
 from collections.abc import Callable
@@ -23,23 +23,23 @@ from tft.standins.reading.evidence import (
 )
 from tft.standins.reading.facts import similar
 
-USUAL = 0.5  # an optional parameter that most calls of a tool give is expected in every call
-AGREE = 0.6  # share of a logged call's arguments that must not be contradicted for it to stand
+USUAL = 0.5  # an optional parameter in at least this share of a tool's calls is always expected
+AGREE = 0.6  # the share of a logged call's arguments that must be supported for it to be kept
 
 Labels = dict[int, Label]
-"""By message index; a turn that a member knows nothing about is left out."""
+"""Labels by message index, without turns on which the labeling function abstains."""
 
 
-def by_schema(one: Conversation, evidence: Evidence) -> Labels:
-    """The logged calls under declared names."""
+def by_schema(conversation: Conversation, evidence: Evidence) -> Labels:
+    """Label turns by the logged calls, under declared names."""
     labels = {}
-    for index, call in one.turns():
-        known = evidence.task.tool(call.name)
+    for index, call in conversation.turns():
+        declared = evidence.task.tool(call.name)
         arguments = evidence.declared(call.arguments)
         tool = evidence.tool_of_arguments(arguments)
         if tool and required(tool) <= set(arguments) <= set(parameters(tool)):
             labels[index] = Label(tool.name, arguments)
-        elif known and known.name == RESPOND:
+        elif declared and declared.name == RESPOND:
             labels[index] = Label(RESPOND, dict(call.arguments))
         elif talk := _speech(call, evidence.task):
             labels[index] = talk
@@ -47,7 +47,7 @@ def by_schema(one: Conversation, evidence: Evidence) -> Labels:
 
 
 def _speech(call: ToolCall, task: Task) -> Label | None:
-    """A call that holds one piece of text and nothing else is talk, whatever its name."""
+    """The label of a call whose only argument is a text, which is talk whatever its name."""
     tool = task.tool(RESPOND)
     texts = list(call.arguments.values())
     if tool is None or len(texts) != 1 or not isinstance(texts[0], str):
@@ -55,11 +55,11 @@ def _speech(call: ToolCall, task: Task) -> Label | None:
     return Label(RESPOND, dict.fromkeys(required(tool) or parameters(tool), texts[0]))
 
 
-def by_hindsight(one: Conversation, evidence: Evidence) -> Labels:
-    """What the next message proves; an empty result proves that a service was called, not which."""
+def by_hindsight(conversation: Conversation, evidence: Evidence) -> Labels:
+    """Label turns by the next message; an empty result only shows that a service was called."""
     labels = {}
-    for index, _ in one.turns():
-        items = followed_by(one, index)
+    for index, _ in conversation.turns():
+        items = followed_by(conversation, index)
         if items is None:
             labels[index] = Label(RESPOND, {})
         elif tool := evidence.tool_of_result(items):
@@ -67,7 +67,7 @@ def by_hindsight(one: Conversation, evidence: Evidence) -> Labels:
             shared = {
                 name: value
                 for name, value in echoed[0].items()
-                if name in parameters(tool) and all(other.get(name) == value for other in echoed)
+                if name in parameters(tool) and all(item.get(name) == value for item in echoed)
             }
             labels[index] = Label(tool.name, shared)
         else:
@@ -75,16 +75,16 @@ def by_hindsight(one: Conversation, evidence: Evidence) -> Labels:
     return labels
 
 
-def by_state(one: Conversation, evidence: Evidence) -> Labels:
-    """What was said before each turn supports: the service with the most parameters spoken of."""
+def by_state(conversation: Conversation, evidence: Evidence) -> Labels:
+    """Label turns by what was said before: the service with the most parameters mentioned."""
     labels = {}
-    for index, _ in one.turns():
+    for index, _ in conversation.turns():
         best = Label(SERVICE, {})
         for tool in services(evidence.task):
             arguments = {
                 name: value
                 for name in parameters(tool)
-                if (value := evidence.spoken_last(name, one, index)) is not None
+                if (value := evidence.spoken_last(name, conversation, index)) is not None
             }
             if required(tool) <= set(arguments) and len(arguments) > len(best.arguments):
                 best = Label(tool.name, arguments)
@@ -94,7 +94,7 @@ def by_state(one: Conversation, evidence: Evidence) -> Labels:
 
 
 class Vote(NamedTuple):
-    """What became of one turn: tool and call (None: not to be known), and who said what."""
+    """The decision on one turn: tool and call, each None if it cannot be decided, and the votes."""
 
     tool: str | None
     call: ToolCall | None
@@ -102,22 +102,22 @@ class Vote(NamedTuple):
     reason: str
 
 
-def vote(one: Conversation, evidence: Evidence) -> dict[int, Vote]:
+def vote(conversation: Conversation, evidence: Evidence) -> dict[int, Vote]:
     """Decide every turn of a conversation.
 
-    Hindsight outweighs the other two on the tool, because it is no guess: a result is there or not.
-    A logged call stands unless its arguments contradict both the result and what was said.
+    On the tool, hindsight outweighs the other two, because whether a result follows is no guess. A
+    logged call is kept unless its arguments contradict both the result and what was said.
     """
-    ballots = {name: member(one, evidence) for name, member in MEMBERS.items()}
+    ballots = {name: member(conversation, evidence) for name, member in MEMBERS.items()}
     decided = {}
-    for index, call in one.turns():
+    for index, call in conversation.turns():
         votes = {name: labels.get(index) for name, labels in ballots.items()}
-        decided[index] = _decide(one, index, call, votes, evidence)
+        decided[index] = _decide(conversation, index, call, votes, evidence)
     return decided
 
 
 def _decide(
-    one: Conversation,
+    conversation: Conversation,
     index: int,
     call: ToolCall,
     votes: dict[str, Label | None],
@@ -139,13 +139,13 @@ def _decide(
             )
         tool = named[0]
     echoed = hindsight.arguments
-    if schema and schema.tool == tool and _stands(logged, echoed, one, index, evidence):
-        same = tool == call.name and logged == call.arguments
-        reason = "as logged" if same else "as logged, under its declared names"
+    if schema and schema.tool == tool and _stands(logged, echoed, conversation, index, evidence):
+        unchanged = tool == call.name and logged == call.arguments
+        reason = "as logged" if unchanged else "as logged, under its declared names"
         return Vote(tool, ToolCall(tool, logged), votes, reason)
     declared = evidence.task.tool(tool)
     assert declared is not None
-    arguments = _rebuilt(declared, echoed, one, index, evidence)
+    arguments = _rebuilt(declared, echoed, conversation, index, evidence)
     if missing := required(declared) - set(arguments):
         return Vote(tool, None, votes, f"nothing tells {', '.join(sorted(missing))} of {tool}")
     return Vote(
@@ -156,16 +156,16 @@ def _decide(
 def _stands(
     logged: dict[str, Any],
     echoed: dict[str, Any],
-    one: Conversation,
+    conversation: Conversation,
     index: int,
     evidence: Evidence,
 ) -> bool:
-    """Whether a logged call's arguments may be right."""
+    """Whether the arguments of a logged call may be right."""
     unsupported = 0
     for name, value in logged.items():
         if name in echoed and similar(str(echoed[name]), str(value)):
             continue
-        if evidence.spoken_of(name, value, one, index):
+        if evidence.spoken_of(name, value, conversation, index):
             continue
         if name in echoed:
             return False
@@ -174,24 +174,27 @@ def _stands(
 
 
 def _rebuilt(
-    tool: Tool, echoed: dict[str, Any], one: Conversation, index: int, evidence: Evidence
+    tool: Tool, echoed: dict[str, Any], conversation: Conversation, index: int, evidence: Evidence
 ) -> dict[str, Any]:
-    """The arguments that result and conversation tell, the result first.
+    """The arguments according to the result and, second, the conversation.
 
-    A time in the result that nobody spoke of gives way to one that was (a service may book the next
-    free table). Optional parameters only where they are usual or spoken of.
+    A time that somebody mentioned replaces a time in the result that nobody mentioned, because a
+    service may book the next free table. Optional parameters are included only if they are usual or
+    were mentioned.
     """
     arguments = {}
     for name in parameters(tool):
         value = echoed.get(name)
         expected = name in required(tool) or evidence.usual.get((tool.name, name), 0) >= USUAL
-        if not expected and (value is None or not evidence.asked_for(name, value, one, index)):
+        if not expected and (
+            value is None or not evidence.asked_for(name, value, conversation, index)
+        ):
             continue
-        heard = evidence.spoken_last(name, one, index)
+        heard = evidence.spoken_last(name, conversation, index)
         moved = (
             heard is not None
             and evidence.is_clock(name)
-            and not evidence.spoken_of(name, value, one, index)
+            and not evidence.spoken_of(name, value, conversation, index)
         )
         if value is None or moved:
             value = heard

@@ -1,7 +1,7 @@
 """What an agent says, mined from traces: messages with blanks for values, and where they fit.
 
-A message that a trace lost, or that belongs to another service, is composed anew from one that
-stood in the same place elsewhere: after the same kind of event, before the same kind of answer.
+A message that a trace lost, or that belongs to another service, is replaced by one from the same
+place in another conversation: after the same kind of event, before the same kind of answer.
 """
 
 import math
@@ -24,20 +24,20 @@ CLEARLY = math.log(3)
 NAME = re.compile(r"(?<=[a-z,] )(?!I\b)[A-Z]\w+")  # a capital within a sentence
 
 Calls = Mapping[int, ToolCall | None]
-"""A conversation's calls by message index; None where nobody knows what was said."""
+"""The calls of a conversation by message index; None if what was said is unknown."""
 
 
 class Place(NamedTuple):
-    """Where a message stands."""
+    """The place of a message in its conversation."""
 
-    after: str  # what came before it: "user", or the tool whose result did, "!" if it was empty
-    before: str  # what the agent does next: a tool's name, or END
-    heard: str  # what the user said before, if anything
-    answer: str  # what the user said next, if anything
+    after: str  # what came before it: "user", or the name of a tool with a result, "!" if empty
+    before: str  # what the agent does next: the name of a tool, or END
+    heard: str  # the user message before it, if any
+    answer: str  # the user message after it, if any
 
 
 class Phrase(NamedTuple):
-    """A message with {blanks} for values, and where it stood."""
+    """A message with {blanks} for values, and its place."""
 
     template: str
     blanks: frozenset[str]
@@ -45,29 +45,36 @@ class Phrase(NamedTuple):
     trace: str
 
 
-def place(one: Conversation, index: int, calls: Calls) -> Place:
-    """Where the message at `index` stands, among calls already decided."""
+def place(conversation: Conversation, index: int, calls: Calls) -> Place:
+    """The place of the message at `index`, given the decided calls."""
     after, heard = "user", ""
     if index:
-        previous = one.messages[index - 1]
+        previous = conversation.messages[index - 1]
         items = result_of(previous)
         caller = calls.get(index - 2)
         if items is not None and caller is not None:
             after = caller.name if items else f"{caller.name}!"
         heard = previous.content or "" if items is None else ""
-    answer = one.messages[index + 1].content or "" if index + 1 < len(one.messages) else ""
+    answer = (
+        conversation.messages[index + 1].content or ""
+        if index + 1 < len(conversation.messages)
+        else ""
+    )
     following = calls.get(index + 2)
     before = following.name if following else RESPOND if index + 2 in calls else END
     return Place(after, before, heard, answer)
 
 
-def known_values(one: Conversation, index: int, calls: Calls, evidence: Evidence) -> dict[str, str]:
-    """The values a message at `index` may speak of: of results and calls so far, the latest first.
+def known_values(
+    conversation: Conversation, index: int, calls: Calls, evidence: Evidence
+) -> dict[str, str]:
+    """The values that the message at `index` may mention, from results and calls, latest first.
 
-    The call that follows the user's next words counts too: what it books was agreed on before.
+    This includes the call after the user's next message, because what it books was agreed on
+    before.
     """
     values: dict[str, str] = {}
-    for at, message in enumerate(one.messages[:index]):
+    for at, message in enumerate(conversation.messages[:index]):
         items = result_of(message)
         call = calls.get(at)
         if call is not None and call.name != RESPOND:
@@ -81,95 +88,103 @@ def known_values(one: Conversation, index: int, calls: Calls, evidence: Evidence
 
 
 class Domain:
-    """Which messages belong to the task, told by their words.
+    """Which messages belong to the task, by their words.
 
-    A naive Bayes classifier, taught by what traces give away themselves; see `_gives_away`.
-    Messages that say nothing of either kind ("Have a nice day.") come out as belonging.
+    A naive Bayes classifier, trained on messages whose class the traces themselves reveal (see
+    `_gives_away`). Messages without evidence ("Have a nice day.") count as belonging.
     """
 
     def __init__(self, examples: Iterable[tuple[set[str], bool]]) -> None:
-        """Count the words of messages, each with whether it is foreign."""
+        """Count the words of messages, each given with whether it is foreign."""
         self.counts: tuple[Counter[str], Counter[str]] = Counter(), Counter()
         self.sizes = [0, 0]
-        for said, foreign in examples:
-            self.counts[foreign].update(said)
+        for message_words, foreign in examples:
+            self.counts[foreign].update(message_words)
             self.sizes[foreign] += 1
 
-    def is_foreign(self, said: set[str]) -> bool:
-        """Whether words like these are clearly more likely in a foreign message."""
+    def is_foreign(self, message_words: set[str]) -> bool:
+        """Whether these words are clearly more likely in a foreign message."""
         if not all(self.sizes):
             return False
         odds = math.log(self.sizes[1] / self.sizes[0])
-        for word in said:
-            own, foreign = (
+        for word in message_words:
+            native, foreign = (
                 (count[word] + 0.5) / (size + 1)
                 for count, size in zip(self.counts, self.sizes, strict=True)
             )
-            odds += math.log(foreign / own)
+            odds += math.log(foreign / native)
         return odds > CLEARLY
 
 
 class Spoken(NamedTuple):
-    """A message of a trace, read: what is left of it without values, and what that tells."""
+    """A message of a trace as a phrase, its words without values, and whether it is foreign."""
 
     phrase: Phrase
     words: set[str]
-    foreign: bool | None  # None: it does not say
+    foreign: bool | None  # None if the message itself does not reveal it
 
 
 def read(
-    one: Conversation, votes: Mapping[int, Vote], known: set[str], evidence: Evidence
+    conversation: Conversation, votes: Mapping[int, Vote], vocabulary: set[str], evidence: Evidence
 ) -> dict[int, Spoken]:
-    """The messages that a conversation still has, as phrases."""
+    """The messages of a conversation that are not lost, as phrases, by message index."""
     calls = {index: vote.call for index, vote in votes.items()}
     intact = all(
-        vote.call == call for vote, (_, call) in zip(votes.values(), one.turns(), strict=True)
+        vote.call == call
+        for vote, (_, call) in zip(votes.values(), conversation.turns(), strict=True)
     )
     spoken = {}
     for index, call in calls.items():
         if call is not None and call.name == RESPOND:
             text = " ".join(map(str, call.arguments.values()))
-            template = with_blanks(text, known_values(one, index, calls, evidence), evidence.today)
+            template = with_blanks(
+                text, known_values(conversation, index, calls, evidence), evidence.today
+            )
             blanks = frozenset(re.findall(r"\{(\w+)\}", template))
-            rest = re.sub(r"\{\w+\}", "", template)
+            remaining = re.sub(r"\{\w+\}", "", template)
             spoken[index] = Spoken(
-                Phrase(template, blanks, place(one, index, calls), one.id),
-                set(words(rest)),
+                Phrase(template, blanks, place(conversation, index, calls), conversation.id),
+                set(words(remaining)),
                 _gives_away(
-                    blank(rest, find_dates(rest, evidence.today)), intact or bool(blanks), known
+                    blank(remaining, find_dates(remaining, evidence.today)),
+                    intact or bool(blanks),
+                    vocabulary,
                 ),
             )
     return spoken
 
 
 def known_words(conversations: Iterable[Conversation], task: Task) -> set[str]:
-    """Every word of users, results and tools: none of them is the agent's to get wrong."""
+    """Every word of users, results, and tool schemas, none of which the agent can get wrong."""
     texts = [str(tool.to_openai()) for tool in task.tools]
     texts += [
-        message.content for one in conversations for message in one.messages if message.content
+        message.content
+        for conversation in conversations
+        for message in conversation.messages
+        if message.content
     ]
     return {word for text in texts for word in words(text)}
 
 
-def _gives_away(rest: str, belongs: bool, known: set[str]) -> bool | None:
-    """Whether a message is foreign: it is if it names what no user and no tool ever mentions.
+def _gives_away(text: str, belongs: bool, vocabulary: set[str]) -> bool | None:
+    """Whether a message is foreign: it is if it names something that no user or tool mentions.
 
-    Days, which everybody may name, are no longer in `rest`.
+    Dates, which anybody may mention, are already removed from `text`.
     """
-    if any(word not in known for name in NAME.findall(rest) for word in words(name)):
+    if any(word not in vocabulary for name in NAME.findall(text) for word in words(name)):
         return True
     return False if belongs else None
 
 
 def with_blanks(text: str, values: Mapping[str, str], today: date) -> str:
-    """A message with the values it speaks of replaced by {their names}, longest values first."""
+    """A message with values replaced by {their names}, longest values first."""
     text = re.sub(r"[{}]", "", text)
     for name, value in sorted(values.items(), key=lambda item: (-len(item[1]), item[0])):
         if CLOCK.fullmatch(value):
             text = _cut(text, find_times(text), minutes(value), name)
         elif DATE.fullmatch(value):
-            found = find_dates(blank(text, find_times(text)), today)
-            text = _cut(text, found, date.fromisoformat(value), name)
+            mentions = find_dates(blank(text, find_times(text)), today)
+            text = _cut(text, mentions, date.fromisoformat(value), name)
         elif words(value):
             spelt = r"\W+".join(map(re.escape, re.findall(r"\w+", value)))
             text = re.sub(
@@ -178,20 +193,20 @@ def with_blanks(text: str, values: Mapping[str, str], today: date) -> str:
     return text
 
 
-def _cut(text: str, found: Sequence[Mention], meaning: int | date, name: str) -> str:
-    for mention in sorted(found, key=lambda one: -one.start):
+def _cut(text: str, mentions: Sequence[Mention], meaning: int | date, name: str) -> str:
+    for mention in sorted(mentions, key=lambda mention: -mention.start):
         if meaning in mention.meanings:
             text = f"{text[: mention.start]}{{{name}}}{text[mention.end :]}"
     return text
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """A phrase with its blanks filled, moments as people say them."""
+    """Fill the blanks of a phrase, with times and dates as people say them."""
     return re.sub(r"\{(\w+)\}", lambda match: said(values[match[1]]), template)
 
 
 def said(value: str) -> str:
-    """A value as people say it: moments in words, anything else as it is."""
+    """A value as people say it: times and dates in words, everything else unchanged."""
     if CLOCK.fullmatch(value):
         hour, minute = divmod(minutes(value), 60)
         return f"{hour % 12 or 12}{f':{minute:02}' if minute else ''} {'am' if hour < 12 else 'pm'}"
@@ -203,23 +218,28 @@ def said(value: str) -> str:
 
 
 def compose(
-    one: Conversation, index: int, calls: Calls, phrases: Sequence[Phrase], evidence: Evidence
+    conversation: Conversation,
+    index: int,
+    calls: Calls,
+    phrases: Sequence[Phrase],
+    evidence: Evidence,
 ) -> tuple[str, str] | None:
-    """(the most fitting phrase for the message at `index`, filled; its trace), None without one.
+    """(the best phrase for the message at `index`, filled; its trace), or None if none fits.
 
-    Of those that stood after the same event and before the same next step, and whose blanks this
-    conversation can fill: the one whose neighbours in its conversation are most like those here.
+    A phrase fits if it came after the same event and before the same next step, and this
+    conversation can fill its blanks. The best one has the most similar messages before and after
+    it.
     """
-    here = place(one, index, calls)
-    values = known_values(one, index, calls, evidence)
+    target = place(conversation, index, calls)
+    values = known_values(conversation, index, calls, evidence)
     fitting = [
         phrase
         for phrase in phrases
-        if phrase.place.after == here.after
-        and phrase.place.before == here.before
+        if phrase.place.after == target.after
+        and phrase.place.before == target.before
         and phrase.blanks <= values.keys()
     ]
-    best = max(fitting, key=lambda phrase: (_likeness(phrase.place, here), phrase), default=None)
+    best = max(fitting, key=lambda phrase: (_likeness(phrase.place, target), phrase), default=None)
     return (fill(best.template, values), best.trace) if best else None
 
 

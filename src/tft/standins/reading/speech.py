@@ -1,4 +1,4 @@
-"""What sentences do, by their words: claim, ask, read back, report an outcome, take leave."""
+"""What sentences do, by their words: claim, ask, read back, report an outcome, say goodbye."""
 
 import re
 from collections.abc import Iterator
@@ -62,13 +62,13 @@ CLOSING = re.compile(
     re.IGNORECASE,
 )
 ELSE = re.compile(r"\b(any|some)(thing)? (else|more|further|other)\b", re.IGNORECASE)
-# Wishes, plans and questions state no fact.
+# Wishes, plans, and questions, which state no fact.
 NOT_A_CLAIM = re.compile(
     r"\b(if|whether|once|will|would|shall|should|prefer|looking for|want|like|confirm|let me|try)\b"
     r"|^\W*(do|does|is|are|can|could|what|which|how|have|has|any|need|may)\b",
     re.IGNORECASE,
 )
-# Words of any conversation with any service.
+# Words that occur in conversations with any service.
 COMMON = set(
     words(
         "a able about above accurate actually add after again ahead all already alright also "
@@ -96,17 +96,17 @@ COMMON = set(
         "wrong yeah year yep yes yet you youd youll your youre yours yourself youve"
     )
 )
-# Words of an attribute's key that name no thing: has_live_music is about live music.
+# Words in the key of an attribute that do not name it: has_live_music is about live music.
 KEY_VERBS = set(words("has have is are serves serve offers accepts allows allowed includes in on"))
 
 
 def sentences(message: str) -> list[str]:
-    """A message cut after each full stop, question or exclamation mark."""
+    """Split a message after each period, question mark, or exclamation mark."""
     return re.findall(r"[^.!?\n]+[.!?]*", message)
 
 
 def clauses(message: str) -> Iterator[str]:
-    """Pieces that carry one claim and one polarity each; questions are no claims."""
+    """Yield parts with one claim and one polarity each; questions are not claims."""
     for sentence in sentences(message):
         parts = re.split(
             r"[;:,]\s|\b(?:but|however|although|though|while)\b"
@@ -122,7 +122,7 @@ def clauses(message: str) -> Iterator[str]:
 
 
 def mentions_key(key: str, text: str) -> bool:
-    """Whether a text speaks of an attribute, by the last word of its key."""
+    """Whether a text mentions an attribute, by the last word of the attribute's key."""
     thing = [word for word in key.lower().split("_") if word not in KEY_VERBS]
     return bool(thing) and thing[-1].rstrip("s") in {word.rstrip("s") for word in words(text)}
 

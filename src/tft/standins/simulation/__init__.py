@@ -1,1 +1,1 @@
-"""Service dialogues simulated by a goal-driven user, an agent policy and invented back ends."""
+"""Service dialogues simulated by a goal-driven user, an agent policy, and invented back ends."""

@@ -1,9 +1,9 @@
-"""One dialogue: a user with a goal, an agent that follows a policy, a back end that answers.
+"""One dialogue: a user with a goal, an agent that follows a policy, and a back end that answers.
 
-The user wants a thing with certain values, tells them at once or when asked, looks at alternatives,
+The user wants a thing with certain values, gives them at once or when asked, looks at alternatives,
 asks about details, changes their mind, and perhaps books. The agent asks for what a search needs,
-offers what it finds one by one, has bookings confirmed, and says what came of them. Who speaks how
-is the grammar's business alone: with another grammar the same course is told in other words.
+offers results one by one, has bookings confirmed, and reports their outcome. Wording is left to the
+grammar: with another grammar the dialogue takes the same course in other words.
 """
 
 import json
@@ -16,13 +16,14 @@ from tft.standins.simulation.grammar import Grammar, number_word, tidy
 from tft.standins.simulation.services import Service, Slot
 from tft.standins.simulation.world import World
 
-DIRECT = 0.35  # dialogues about a thing that the user names; nothing is searched
-KNOWN_AT_ONCE = 0.3  # each detail of a search or booking, told before anybody asks
-OPTIONAL = 0.3  # each optional detail wanted
-POSSIBLE = 0.85  # searches for something that exists
-BOOKS = 0.9
-CORRECTS = 0.2  # bookings read out that the user changes
-ASKS_AFTERWARDS = 0.5
+# Probabilities of what happens in a dialogue.
+DIRECT = 0.35  # the user names a thing, and nothing is searched
+KNOWN_AT_ONCE = 0.3  # a detail of a search or booking is given before the agent asks
+OPTIONAL = 0.3  # the user wants an optional detail
+POSSIBLE = 0.85  # the user searches for something that exists
+BOOKS = 0.9  # the user books what was found
+CORRECTS = 0.2  # the user changes a booking that is read back
+ASKS_AFTERWARDS = 0.5  # the user asks another question after booking
 MOST_SEARCHES = 3
 MOST_BOOKINGS = 3
 
@@ -30,7 +31,7 @@ MOST_BOOKINGS = 3
 def simulate(
     name: str, service: Service, world: World, grammar: Grammar, rng: random.Random
 ) -> Conversation:
-    """A whole dialogue, from the first wish to the goodbye; all chance is from `rng`."""
+    """A whole dialogue, from the first wish to the goodbye, with all randomness from `rng`."""
     return _Dialogue(service, world, grammar, rng).play(name)
 
 
@@ -39,10 +40,10 @@ class _Dialogue:
         self, service: Service, world: World, grammar: Grammar, rng: random.Random
     ) -> None:
         self.service, self.world, self.grammar, self.rng = service, world, grammar, rng
-        self.words = random.Random(rng.random())  # other words leave the course as it is
+        self.words = random.Random(rng.random())  # separate, so that wording does not change events
         self.messages: list[Message] = []
         self.asked: set[str] = set()
-        self.wanted: dict[str, str] = {}  # what the user said of the search
+        self.wanted: dict[str, str] = {}  # what the user has said about the search
         self.results: list[dict[str, str]] = []
 
     def play(self, name: str) -> Conversation:
@@ -62,7 +63,7 @@ class _Dialogue:
     # --- searching ---------------------------------------------------------------------------
 
     def _open(self) -> None:
-        """Say what is wanted, and answer until a search is possible."""
+        """The user says what they want, and answers until a search is possible."""
         _, required, optional = self.service.search
         model = self.rng.choice(self.world.things)  # so that most searches find something
         exists = self.rng.random() < POSSIBLE
@@ -78,7 +79,7 @@ class _Dialogue:
         self._answer_until(required, goal, self.wanted)
 
     def _choose(self) -> dict[str, str] | None:
-        """Search, look at what is found, change the search; the thing chosen, if any."""
+        """Search, look at results, and change the search; returns the chosen thing, if any."""
         searches, at, changes = 0, 0, 0
         self._search()
         while True:
@@ -114,7 +115,7 @@ class _Dialogue:
         self._call(name, arguments, self.results)
 
     def _change(self, possible: bool) -> None:
-        """Want something else, and search again."""
+        """The user wants something else, and the agent searches again."""
         _, required, optional = self.service.search
         extras = [name for name in optional if name in self.wanted]
         if not self.results and extras and self._chance(0.5):
@@ -148,7 +149,7 @@ class _Dialogue:
         self._respond(self._phrase("offer=1" if count == 1 else "offer", values))
 
     def _ask_about(self, thing: Mapping[str, str]) -> bool:
-        """Ask for one or two details and hear them; False if there is nothing left to ask."""
+        """The user asks for one or two details; False if there is nothing left to ask."""
         left = [name for name in self.service.told if name not in self.asked | self.wanted.keys()]
         if not left:
             return False
@@ -162,9 +163,9 @@ class _Dialogue:
     # --- booking -----------------------------------------------------------------------------
 
     def _book(self, thing: dict[str, str], named: bool = True) -> bool:
-        """Agree on the details and book, again where it fails; whether it worked in the end.
+        """Agree on details and book, retrying after failures; returns whether a booking succeeded.
 
-        `named`: whether the thing was spoken of before.
+        `named` says whether the thing was mentioned before.
         """
         _, required, optional = self.service.book
         identity = self._identity(thing)
@@ -174,7 +175,7 @@ class _Dialogue:
             for name in (*required, *optional)
             if name not in identity | known and (name in required or self._chance(0.6))
         }
-        # Nobody asks for what is optional: it is told at once or never.
+        # The agent does not ask for optional details, so the user gives them at once or never.
         told = {
             name: value
             for name, value in goal.items()
@@ -188,8 +189,8 @@ class _Dialogue:
             goal |= identity
             entity = self.service.entity
             known[entity] = thing[entity]
-            there = self._about("detail", self.service.slots[entity], thing[entity])
-            opening = f"{self._phrase('hello')} {book.removesuffix(' there')} {there}"
+            detail = self._about("detail", self.service.slots[entity], thing[entity])
+            opening = f"{self._phrase('hello')} {book.removesuffix(' there')} {detail}"
             if self._chance(0.6):
                 told = {self.service.place: thing[self.service.place]} | told
         self._tell(opening, told)
@@ -217,7 +218,7 @@ class _Dialogue:
         raise AssertionError("every attempt ends in one of the above")
 
     def _try_otherwise(self, thing: dict[str, str], details: dict[str, str]) -> dict[str, str]:
-        """After a failure: another hour or day, or another of the things found."""
+        """After a failure, choose another time or date, or another of the results."""
         others = [other for other in self.results if other != thing]
         if others and self._chance(0.3):
             thing = self.rng.choice(others)
@@ -232,7 +233,7 @@ class _Dialogue:
         return thing
 
     def _confirm(self, thing: Mapping[str, str], details: dict[str, str]) -> None:
-        """Read the booking out, change what the user corrects, until the user agrees."""
+        """Read the booking back and apply corrections until the user agrees."""
         while True:
             slots = [self.service.slots[name] for name in self._identity(thing)]
             pieces = [self._about("detail", slot, thing[slot.name]) for slot in slots]
@@ -279,7 +280,7 @@ class _Dialogue:
     def _answer_until(
         self, required: Iterable[str], goal: Mapping[str, str], known: dict[str, str]
     ) -> None:
-        """The agent asks for what is missing, one thing at a time, and the user tells."""
+        """The agent asks for missing details, one at a time, and the user answers."""
         missing = [name for name in required if name not in known]
         while missing:
             slot = self.service.slots[missing.pop(0)]
@@ -291,7 +292,7 @@ class _Dialogue:
             self._hear(" ".join(self._about("say", s, goal[s.name]) for s in self._slots(told)))
 
     def _tell(self, opening: str, details: Mapping[str, str]) -> None:
-        """An opening with details in the same sentence or after it."""
+        """The user says an opening, with details in the same sentence or after it."""
         slots = self._slots(details)
         beside = [slot for slot in slots if self._chance(0.8) or slot.kind in ("date", "time")]
         pieces = [self._about("with", slot, details[slot.name]) for slot in beside]

@@ -1,7 +1,7 @@
 """Phrases with choices: what users and agents say, given what they mean.
 
-A rule is a list of phrases. In a phrase, `(a|b)` is a choice, `<rule>` another rule and `{slot}` a
-value. Rules are looked up from the most to the least particular: `offer@Hotels_1` before `offer`.
+A rule is a list of phrases. In a phrase, `(a|b)` is a choice, `<rule>` another rule, and `{slot}` a
+value. Rules are looked up from the most to the least specific: `offer@Hotels_1` before `offer`.
 """
 
 import random
@@ -21,21 +21,21 @@ _NUMBERS = "zero one two three four five six seven".split()
 
 
 class Grammar:
-    """Rules by name, and how values are spoken."""
+    """Rules by name, and the date to which words such as "tomorrow" are relative."""
 
     def __init__(self, rules: Mapping[str, Sequence[str]], today: date) -> None:
-        """`today` is the day on which "tomorrow" is said."""
+        """`today` is the date on which the dialogue takes place."""
         self.rules, self.today = rules, today
 
     def has(self, *names: str) -> str | None:
-        """The first of these rules that there is."""
+        """The first of these rules that exists, or None."""
         return next((name for name in names if name in self.rules), None)
 
     def say(self, names: Sequence[str], values: Mapping[str, str], rng: random.Random) -> str:
-        """A phrase of the first of these rules that there is, choices made and values filled in.
+        """A phrase of the first of these rules that exists, with choices made and values filled in.
 
         Raises:
-            InputError: there is none of these rules.
+            InputError: none of these rules exists.
         """
         name = self.has(*names)
         if name is None:
@@ -61,7 +61,7 @@ def built_in(today: date) -> Grammar:
 
 
 def spoken_value(value: str, today: date, rng: random.Random) -> str:
-    """A value as somebody might say it; what is neither day nor hour is said as it is."""
+    """A value as somebody might say it; only dates and times change."""
     if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
         return _spoken_day(date.fromisoformat(value), today, rng)
     if re.fullmatch(r"\d\d:\d\d", value):
@@ -70,7 +70,7 @@ def spoken_value(value: str, today: date, rng: random.Random) -> str:
 
 
 def number_word(value: str) -> str:
-    """Small numbers in words."""
+    """A number up to seven as a word; other values stay."""
     return _NUMBERS[int(value)] if value.isdigit() and int(value) < len(_NUMBERS) else value
 
 
@@ -108,7 +108,7 @@ def _part(hour: int) -> str:
 
 
 def tidy(text: str) -> str:
-    """A message made of phrases, with its spaces, capitals, articles and plurals put right."""
+    """A message made of phrases, with spaces, capitals, articles, and plurals corrected."""
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r" ([.,?!])", r"\1", text)
     text = re.sub(r"\ba (?=(?!one)[aeioAEIO])", "an ", text)

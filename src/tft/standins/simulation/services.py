@@ -12,7 +12,7 @@ from tft.core.conversation import Tool
 from tft.core.task import RESPOND, Task, talking_tool
 
 Kind = Literal["city", "name", "category", "flag", "count", "date", "time", "text"]
-"""How a slot's values are made and spoken of; `text` is only ever told (a phone number)."""
+"""How values of a slot are made and said; agents only tell a `text`, such as a phone number."""
 
 FLAGS = ("True", "False")
 PRICES = ("inexpensive", "moderate", "expensive", "very expensive")
@@ -32,11 +32,11 @@ class Slot:
     """One parameter or result field.
 
     Attributes:
-        name: as the tools call it.
-        kind: what sort of value it holds.
-        description: for the tool's schema.
-        values: the closed set it is from, if it is one.
-        open_values: values of an open set, for slots of kind `category`.
+        name: The name in the tools.
+        kind: The kind of its values.
+        description: The description in the tool's schema.
+        values: All values, if they form a closed set.
+        open_values: Values of an open set, for slots of kind `category`.
     """
 
     name: str
@@ -51,16 +51,16 @@ class Service:
     """A search tool, a booking tool, and the things they are about.
 
     Attributes:
-        name: the `source` of its conversations.
-        purpose: what the assistant of this service does, in a clause.
-        thing: what is searched for, such as "restaurant".
-        slots: all parameters and result fields, by name.
-        entity: the slot that names a thing.
-        place: the slot that says where it is.
-        search: the search tool's name, required and optional parameters.
-        book: the same for the booking tool; the entity comes first.
-        defaults: values of optional booking parameters that nobody mentioned.
-        told: fields that users ask about.
+        name: The `source` of its conversations.
+        purpose: What the assistant of this service does, as a clause.
+        thing: What is searched for, such as "restaurant".
+        slots: All parameters and result fields, by name.
+        entity: The slot that names a thing.
+        place: The slot that says where a thing is.
+        search: Name, required parameters, and optional parameters of the search tool.
+        book: The same for the booking tool, whose first required parameter is the entity.
+        defaults: Values of optional booking parameters that nobody mentioned.
+        told: Fields that users ask about.
     """
 
     name: str

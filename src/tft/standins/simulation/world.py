@@ -1,4 +1,4 @@
-"""Invented places and the back end over them: searches, bookings and bookings that fail."""
+"""Invented places and their back end: searches, bookings, and bookings that fail."""
 
 import random
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from typing import Any
 from tft.standins.simulation.services import Service, Slot
 
 CITIES = 24
-PER_CATEGORY = (0, 7)  # things of one category in one city, at least and at most
-RESULTS = 10  # of a search, at most
-FULL = 0.2  # share of (thing, day, hour) that cannot be booked
+PER_CATEGORY = (0, 7)  # minimum and maximum number of things of one category in one city
+RESULTS = 10  # the maximum number of results of a search
+FULL = 0.2  # the share of (thing, date, time) that cannot be booked
 
 _ONSETS = "b br c cl d dr f g gr h k l m n p r s sh st t tr v w".split()
 _VOWELS = "a e i o u a e i o u ea ie oa".split()
@@ -30,7 +30,7 @@ _FIRST = "Ada Bela Carla Dario Edna Fritz Greta Hugo Ines Jonas Kamil Lena Mira 
 
 
 def invented_word(rng: random.Random) -> str:
-    """A capitalised word of one to three syllables that no language has."""
+    """A capitalized, invented word of one to three syllables."""
     syllables = (
         rng.choice(_ONSETS)
         + rng.choice(_VOWELS)
@@ -41,7 +41,7 @@ def invented_word(rng: random.Random) -> str:
 
 
 class World:
-    """The things of one service, and what can be done with them; drawn by the seed alone."""
+    """The things of one service, and searches and bookings; depends only on seed and service."""
 
     def __init__(self, service: Service, seed: int, today: date) -> None:
         """Invent cities and the things in them."""
@@ -60,21 +60,21 @@ class World:
                         self.things.append(self._thing(name, city, group, rng))
 
     def search(self, wanted: Mapping[str, str]) -> list[dict[str, str]]:
-        """The things that have all of these values, at most RESULTS.
+        """The things that have all of these values, up to RESULTS.
 
         Parameters that things do not have, such as a number of rooms, are repeated in the results.
         """
         _, required, optional = self.service.search
-        found = [
+        matching = [
             thing
             for thing in self.things
             if all(thing.get(name, value) == value for name, value in wanted.items())
         ]
         searched = {name: wanted[name] for name in (*required, *optional) if name in wanted}
-        return [dict(sorted((thing | searched).items())) for thing in found[:RESULTS]]
+        return [dict(sorted((thing | searched).items())) for thing in matching[:RESULTS]]
 
     def book(self, wanted: Mapping[str, str]) -> list[dict[str, str]]:
-        """The booked thing with the booking's details, or nothing where it is full."""
+        """The booked thing with the details of the booking, or no result if it is full."""
         entity, place = self.service.entity, self.service.place
         for thing in self.things:
             if (thing[entity], thing[place]) == (wanted[entity], wanted[place]):
@@ -88,7 +88,7 @@ class World:
         return []
 
     def draw(self, slot: Slot, rng: random.Random) -> str:
-        """A value that a user may want of a slot."""
+        """A value of a slot that a user may want."""
         match slot.kind:
             case "city":
                 return rng.choice(self.cities)
@@ -103,7 +103,7 @@ class World:
         return rng.choice(slot.values or slot.open_values)
 
     def _groups(self) -> list[dict[str, str]]:
-        """What things are sorted by: the first required search parameter besides the city."""
+        """Groups of things, by the first required search parameter besides the city."""
         for name in self.service.search[1]:
             slot = self.service.slots[name]
             if slot.kind == "category":
@@ -125,12 +125,12 @@ class World:
 def _detail(slot: Slot, rng: random.Random) -> str:
     if slot.kind != "text":
         return rng.choice(slot.values or slot.open_values)
-    made: dict[str, Any] = {
+    invented: dict[str, Any] = {
         "phone": f"{rng.randint(200, 899)}-555-{rng.randint(100, 9999):04}",
         "price": f"${rng.randint(18, 240)}",
         "rating": f"{rng.uniform(2.5, 5):.1f}",
     }
-    for key, value in made.items():
+    for key, value in invented.items():
         if key in slot.name:
             return str(value)
     return f"{rng.randint(1, 399)} {rng.choice(_TREES)} {rng.choice(_ROADS)}"

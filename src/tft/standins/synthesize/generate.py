@@ -1,10 +1,10 @@
-"""New conversations by rules: flows of seeds joined and cut, words swapped, values replaced.
+"""New conversations by rules: seed conversations are joined and cut, and words and values replaced.
 
-A conversation begins as one exemplar or as the beginning of one joined to the end of another, where
-both talk about something a tool found. Questions are left out until the length fits. Then messages
-give way to ones that stood in the same place elsewhere, and every name, time and date to another
-(see `substitute`). So it can say nothing that no trace said, which is what sets it apart from a
-language model in this role.
+A conversation starts as one exemplar, or as the beginning of one joined to the end of another where
+both talk about something that a tool found. Questions are left out until the length fits. Then
+messages are replaced by ones from the same place in other conversations, and names, times, and
+dates by others (see `substitute`). The result therefore says nothing that no trace said, which
+distinguishes it from a language model in this role.
 """
 
 import itertools
@@ -31,16 +31,16 @@ from tft.standins.synthesize.substitute import (
 from tft.standins.synthesize.understand import Understood, understand
 from tft.standins.synthesize.wording import Wording
 
-MODELS = 3  # traces drawn to be like; the richest counts, because few exemplars are as rich
+MODELS = 3  # traces drawn as models, of which the richest is used, because few exemplars are rich
 LENGTH = re.compile(r"(\d+) to (\d+) messages")
-SWAPPED = 0.7  # share of messages that give way to another one, where one fits
-TELLING = 4  # letters of the longest words of a field's name that tell nothing
+SWAPPED = 0.7  # the share of messages that are replaced if another one fits
+TELLING = 4  # words of up to this many letters in a field's name do not identify it
 
 Item = dict[str, Any]
 
 
 class Flow(NamedTuple):
-    """Messages, and the exemplars they are from."""
+    """Messages, and the ids of the exemplars that they are from."""
 
     messages: tuple[Message, ...]
     origins: tuple[str, ...]
@@ -49,7 +49,7 @@ class Flow(NamedTuple):
 def synthesizer(
     seeds: Sequence[Conversation], context: Sequence[Conversation], task: Task
 ) -> Callable[[Sequence[Plan]], list[Draft]]:
-    """What turns plans into drafts, with all seeds and the context read once."""
+    """A function that turns plans into drafts; seeds and context are read only once."""
     evidence = collect([*seeds, *context], task)
     stock = take_stock(seeds, context, evidence)
     understood = understand(seeds, context, evidence, stock)
@@ -64,25 +64,33 @@ def _draft(plan: Plan, understood: Understood, stock: Stock, evidence: Evidence)
     rng = random.Random(plan.seed)
     least, most = _length(plan)
     fitting = []
-    told = [
-        understood.traces[one.id]
-        for one in (*plan.exemplars, *plan.context)
-        if one.id in understood.traces
+    readings = [
+        understood.traces[conversation.id]
+        for conversation in (*plan.exemplars, *plan.context)
+        if conversation.id in understood.traces
     ]
-    for flow in _flows(told, stock, understood.wording):
+    for flow in _flows(readings, stock, understood.wording):
         cuts = _questions(flow.messages, stock.today)
         lengths = range(len(flow.messages) - 2 * len(cuts), len(flow.messages) + 1, 2)
         if any(least <= length <= most for length in lengths):
             fitting.append((flow, cuts))
     if not fitting:
         return Draft(plan, None, "no flow of its length: the exemplars join to no such one")
-    wanted = [_obeys(plan, flow.messages) for flow, _ in fitting]
-    best = [one for one, score in zip(fitting, wanted, strict=True) if score == max(wanted)]
-    models = [_traits(one.messages) for one in rng.choices(understood.told, k=MODELS)]
+    obeyed = [_obeys(plan, flow.messages) for flow, _ in fitting]
+    best = [
+        candidate for candidate, score in zip(fitting, obeyed, strict=True) if score == max(obeyed)
+    ]
+    models = [
+        _traits(conversation.messages) for conversation in rng.choices(understood.told, k=MODELS)
+    ]
     model = max(models, key=lambda traits: (len(traits), sorted(traits)))
-    unlike = [len(model ^ _traits(one.messages)) for one, _ in best]
+    distances = [len(model ^ _traits(flow.messages)) for flow, _ in best]
     flow, cuts = rng.choice(
-        [one for one, far in zip(best, unlike, strict=True) if far == min(unlike)]
+        [
+            candidate
+            for candidate, distance in zip(best, distances, strict=True)
+            if distance == min(distances)
+        ]
     )
     messages = _cut(flow.messages, cuts, least, most, rng)
     said, sources = understood.wording.swap(
@@ -90,8 +98,8 @@ def _draft(plan: Plan, understood: Understood, stock: Stock, evidence: Evidence)
     )
     messages = substitute(said.messages, stock, evidence, rng)
     provenance = {
-        "exemplars": [one.id for one in plan.exemplars],
-        "context": [one.id for one in plan.context],
+        "exemplars": [conversation.id for conversation in plan.exemplars],
+        "context": [conversation.id for conversation in plan.context],
         "mutations": plan.mutations,
         "flow": list(flow.origins),
         "words": {str(index): name for index, name in sorted(sources.items())},
@@ -101,15 +109,15 @@ def _draft(plan: Plan, understood: Understood, stock: Stock, evidence: Evidence)
 
 # --- mutations --------------------------------------------------------------------------------
 def _length(plan: Plan) -> tuple[int, int]:
-    """The least and the most messages that the plan's topics ask for."""
+    """The minimum and maximum number of messages that the plan's topics ask for."""
     for topic in plan.mutations.values():
-        if found := LENGTH.search(topic):
-            return int(found[1]), int(found[2])
+        if match := LENGTH.search(topic):
+            return int(match[1]), int(match[2])
     return 0, 10**9
 
 
 def _obeys(plan: Plan, messages: Sequence[Message]) -> int:
-    """How many of the topics that rules understand a flow keeps to."""
+    """The number of topics, of those that rules understand, that a flow obeys."""
     calls = [
         message.tool_call.name
         for message in messages
@@ -118,9 +126,14 @@ def _obeys(plan: Plan, messages: Sequence[Message]) -> int:
     failed = any(result_of(message) == [] for message in messages)
     winding = failed or len(set(calls)) < len(calls)
     first = next(
-        (at for at, one in enumerate(messages) if one.tool_call and one.tool_call.name in calls), 0
+        (
+            at
+            for at, message in enumerate(messages)
+            if message.tool_call and message.tool_call.name in calls
+        ),
+        0,
     )
-    told = [
+    values_told = [
         sum(f" {' '.join(words(value))} " in f" {' '.join(words(str(message.content)))} "
             for _, value in set(values_of(messages[first])))
         for message in messages[:first]
@@ -129,8 +142,8 @@ def _obeys(plan: Plan, messages: Sequence[Message]) -> int:
     traits = {
         "straight": not winding,
         "winding": winding,
-        "vague": max(told, default=0) <= 1,
-        "specific": max(told, default=0) > 1,
+        "vague": max(values_told, default=0) <= 1,
+        "specific": max(values_told, default=0) > 1,
     }
     names = [topic.split(":")[0] for topic in plan.mutations.values()]
     return sum(traits.get(name, False) for name in names)
@@ -138,7 +151,7 @@ def _obeys(plan: Plan, messages: Sequence[Message]) -> int:
 
 # --- flows ------------------------------------------------------------------------------------
 def _traits(messages: Sequence[Message]) -> frozenset[str]:
-    """What tells conversations apart: what calls give, and whether a service fails."""
+    """What distinguishes conversations: the arguments that calls give, and failed calls."""
     given = {
         f"{call.name} {name}" for _, call in _service_calls(messages) for name in call.arguments
     }
@@ -147,9 +160,9 @@ def _traits(messages: Sequence[Message]) -> frozenset[str]:
 
 
 class Focus(NamedTuple):
-    """What a conversation is about at some point: an item of a tool's result.
+    """What a conversation is about at some point: an item of a tool result.
 
-    `own` are the values that tell it from others: no other item of the result has them, and nobody
+    `own` are the values that distinguish the item: no other item of the result has them, and nobody
     asked for them. `given` are the arguments of the call that found it.
     """
 
@@ -160,25 +173,26 @@ class Focus(NamedTuple):
 
 
 def _flows(exemplars: Sequence[Conversation], stock: Stock, wording: Wording) -> Iterator[Flow]:
-    for one in exemplars:
-        yield Flow(one.messages, (one.id,))
-    for one, other in itertools.permutations(exemplars, 2):
-        for messages in _joins(one, other, stock, wording):
-            yield Flow(messages, (one.id, other.id))
+    for first in exemplars:
+        yield Flow(first.messages, (first.id,))
+    for first, second in itertools.permutations(exemplars, 2):
+        for messages in _joins(first, second, stock, wording):
+            yield Flow(messages, (first.id, second.id))
 
 
 def _joins(
-    one: Conversation, other: Conversation, stock: Stock, wording: Wording
+    first: Conversation, second: Conversation, stock: Stock, wording: Wording
 ) -> Iterator[tuple[Message, ...]]:
-    """Beginnings of one conversation with ends of the other, about an item of the beginning.
+    """Yield beginnings of `first` joined to ends of `second`, about an item in the beginning.
 
-    Both are cut before a user's message, behind the same kind of talk about an item that a tool
-    found, of which a call has made use in both or in neither. What later calls give beyond the item
-    must not have been told before the cut. In the end, the beginning's item takes its place; what
-    the end says of flags and listed values goes into the result, if the beginning is silent on it.
+    Both are cut before a user message, after the same kind of talk about an item that a tool found
+    and that calls have used in both or in neither. Arguments of later calls that are not from the
+    item must not have been mentioned before the cut. The beginning's item replaces the end's. What
+    the end says about flags and listed values is added to the result if the beginning does not
+    mention it.
     """
-    head, tail = one.messages, other.messages
-    acts, other_acts = wording.acts(one), wording.acts(other)
+    head, tail = first.messages, second.messages
+    acts, other_acts = wording.acts(first), wording.acts(second)
     ends = [
         (j, focus, used)
         for j, focus, used in _boundaries(tail)
@@ -210,20 +224,20 @@ def _joins(
             )
             silent = not any(name in focus.given or _heard_of(name, head[:i]) for name in facts)
             if distinct and silent:
-                found = [
+                items = [
                     item | facts if item is focus.item else item
                     for item in result_of(head[focus.at]) or []
                 ]
                 yield (
                     *head[: focus.at],
-                    user(canonical_json(found)),
+                    user(canonical_json(items)),
                     *head[focus.at + 1 : i],
                     *(put(message, places) for message in tail[j:]),
                 )
 
 
 def _told(messages: Sequence[Message], index: int, focus: Focus, today: date) -> bool:
-    """Whether something that later calls give, other than the item, was said before a message."""
+    """Whether an argument of later calls, other than the item's, was mentioned before `index`."""
     values = {
         str(value)
         for _, call in _service_calls(messages[index:])
@@ -234,7 +248,10 @@ def _told(messages: Sequence[Message], index: int, focus: Focus, today: date) ->
 
 
 def _boundaries(messages: Sequence[Message]) -> Iterator[tuple[int, Focus, bool]]:
-    """(where a user speaks after the agent spoke of an item, the item, whether a call used it)."""
+    """Yield (index, item, used) of user messages after the agent mentioned an item.
+
+    `used` says whether an earlier call used an item.
+    """
     for index in range(2, len(messages)):
         spoken = speech(messages[index - 1]) and speech(messages[index])
         if messages[index].role == "user" and spoken and (focus := _focus(messages, index)):
@@ -247,7 +264,7 @@ def _boundaries(messages: Sequence[Message]) -> Iterator[tuple[int, Focus, bool]
 
 
 def _focus(messages: Sequence[Message], index: int) -> Focus | None:
-    """The item of the last result that the agent spoke of last before a message."""
+    """The item of the last result that the agent mentioned last before a message."""
     at = next((k for k in range(index - 1, 0, -1) if result_of(messages[k]) is not None), None)
     call = messages[at - 1].tool_call if at else None
     if at is None or call is None:
@@ -258,7 +275,12 @@ def _focus(messages: Sequence[Message], index: int) -> Focus | None:
     for message in reversed(messages[at + 1 : index]):
         text = _plain(speech(message) or "")
         for item in items if message.role == "assistant" else []:
-            others = {value for one in items if one is not item for value in _values(one)}
+            others = {
+                value
+                for other_item in items
+                if other_item is not item
+                for value in _values(other_item)
+            }
             own = _values(item) - others - _values(call.arguments)
             if any(_plain(value) in text for value in own if words(value)):
                 return Focus(at, item, own, call.arguments)
@@ -266,7 +288,7 @@ def _focus(messages: Sequence[Message], index: int) -> Focus | None:
 
 
 def _is_about(call: ToolCall, focus: Focus) -> bool:
-    """Whether a call makes use of the item: it gives what tells it apart, and no other value."""
+    """Whether a call uses the item: it gives a distinguishing value of it and no other value."""
     shared = call.arguments.keys() & focus.item.keys()
     return bool(_values(call.arguments) & focus.own) and all(
         str(call.arguments[name]) == str(focus.item[name]) for name in shared
@@ -282,7 +304,7 @@ def _service_calls(messages: Sequence[Message]) -> list[tuple[int, ToolCall]]:
 
 
 def _heard_of(field: str, messages: Sequence[Message]) -> bool:
-    """Whether anybody spoke of a field: has_live_music is heard of in "music"."""
+    """Whether anybody mentioned a field; "music" mentions has_live_music."""
     telling = {word for word in words(field.replace("_", " ")) if len(word) > TELLING}
     return any(telling & set(words(speech(message) or "")) for message in messages)
 
@@ -297,8 +319,8 @@ def _plain(text: str) -> str:
 
 # --- length -----------------------------------------------------------------------------------
 def _questions(messages: Sequence[Message], today: date) -> list[int]:
-    """Where a user asks and the agent answers, and nothing later rests on it."""
-    found = []
+    """The indices of user questions that the agent answers and on which nothing later depends."""
+    positions = []
     for index in range(2, len(messages) - 2):
         asked, answer = speech(messages[index]), speech(messages[index + 1])
         if not (
@@ -313,14 +335,14 @@ def _questions(messages: Sequence[Message], today: date) -> list[int]:
         }
         heard, focus = hear(asked, today), _focus(messages, index)
         if focus == _focus(messages, index + 2) and not any(map(heard.mentions, later)):
-            found.append(index)
-    return found
+            positions.append(index)
+    return positions
 
 
 def _cut(
     messages: Sequence[Message], questions: Sequence[int], least: int, most: int, rng: random.Random
 ) -> list[Message]:
-    """Leave out as many questions, with their answers, as the length asks for."""
+    """Leave out as many questions, with their answers, as the length requires."""
     possible = [
         number
         for number in range(len(questions) + 1)

@@ -1,7 +1,7 @@
-"""A conversation with other values: names, times and dates replaced, each the same throughout.
+"""A conversation with other values: names, times, and dates are replaced consistently.
 
-What replaces them comes from the traces at hand: names that their tools returned (or two of those
-recombined), and the ways in which their users and agents say a time or a date.
+Replacements come from the traces: names that tools returned (or two of those recombined), and the
+ways in which users and agents say times and dates.
 """
 
 import random
@@ -17,24 +17,24 @@ from tft.standins.reading.evidence import CLOCK, DATE, Evidence, enumerated, hea
 from tft.standins.reading.facts import Mention, blank, find_dates, find_numbers, find_times, words
 from tft.standins.reading.phrases import said
 
-RECOMBINED = 0.5  # share of names put together from two that were seen
-STEP = 30  # minutes by which times move, all of a conversation's alike
-FARTHEST = 10  # steps, and days, that they move at most
+RECOMBINED = 0.5  # the share of names that are combined from two names in the traces
+STEP = 30  # times move by a multiple of this many minutes, the same for a whole conversation
+FARTHEST = 10  # the maximum number of steps, or days, by which times and dates move
 PREPOSITION = re.compile(r"^(at|around|by)\s+", re.IGNORECASE)
 
 Speakers = dict[str, dict[str, list[str]]]
-"""Per speaker (user, assistant) and moment, every way it was said."""
+"""For each speaker (user, assistant) and each time or date, every way in which it was said."""
 
 
 class Stock(NamedTuple):
     """What values may be replaced by.
 
     Attributes:
-        names: per field of results, every value that names something.
-        spellings: how moments are said, by kind (times, dates).
-        ordinary: words that also occur in lower case, so that they tell no name.
-        listed: fields whose values a schema lists.
-        today: the day on which the conversations take place.
+        names: For each field of results, every value that names something.
+        spellings: How times and how dates are said.
+        ordinary: Words that also occur in lower case and therefore do not identify a name.
+        listed: Fields whose values a schema lists.
+        today: The date on which the conversations take place.
     """
 
     names: dict[str, list[str]]
@@ -45,7 +45,7 @@ class Stock(NamedTuple):
 
 
 def is_name(field: str, value: str, listed: set[str]) -> bool:
-    """Whether a field's value names something: no listed value, flag, number or moment."""
+    """Whether a field's value is a name: not a listed value, flag, number, time, or date."""
     return (
         field not in listed
         and not is_flag({value})
@@ -57,7 +57,7 @@ def is_name(field: str, value: str, listed: set[str]) -> bool:
 
 
 def speech(message: Message) -> str | None:
-    """What a message says to the other side; None for calls of services and for results."""
+    """What a message says to the other side, or None for service calls and results."""
     if message.tool_call is None:
         return message.content if result_of(message) is None else None
     if message.tool_call.name != RESPOND:
@@ -66,24 +66,29 @@ def speech(message: Message) -> str | None:
 
 
 def values_of(message: Message) -> list[tuple[str, str]]:
-    """(field, value) of everything a service call gives or a result tells."""
+    """(field, value) of all arguments of a service call or all fields of a result."""
     call = message.tool_call
     called = [call.arguments] if call is not None and call.name != RESPOND else []
     fields = [*called, *(result_of(message) or [])]
-    return [(name, str(value)) for one in fields for name, value in one.items()]
+    return [(name, str(value)) for values in fields for name, value in values.items()]
 
 
 def take_stock(
     seeds: Sequence[Conversation], context: Sequence[Conversation], evidence: Evidence
 ) -> Stock:
-    """Read all seeds, and of the context what users say and tools return."""
+    """Collect replacements from all of the seeds, and from users and tools in the context."""
     listed = {field for field, values in enumerated(evidence.task).items() if values}
     names: dict[str, set[str]] = defaultdict(set)
     times: dict[str, dict[str, set[str]]] = {role: defaultdict(set) for role in ROLES}
     dates: dict[str, dict[str, set[str]]] = {role: defaultdict(set) for role in ROLES}
     lower: set[str] = set()
-    for one, trusted in [*((one, True) for one in seeds), *((one, False) for one in context)]:
-        messages = [message for message in one.messages if trusted or message.tool_call is None]
+    for conversation, trusted in [
+        *((conversation, True) for conversation in seeds),
+        *((conversation, False) for conversation in context),
+    ]:
+        messages = [
+            message for message in conversation.messages if trusted or message.tool_call is None
+        ]
         moments = {value for message in messages for _, value in values_of(message)}
         for message in messages:
             for field, value in values_of(message):
@@ -93,12 +98,14 @@ def take_stock(
             if text is None:
                 continue
             lower.update(words(" ".join(re.findall(r"\b[a-z][\w'-]*", text))))
-            for found, kept in zip(_moments(text, evidence.today), (times, dates), strict=True):
-                for mention in found:
+            for mentions, spellings in zip(
+                _moments(text, evidence.today), (times, dates), strict=True
+            ):
+                for mention in mentions:
                     meant = moments & set(_canonical(mention))
                     spelt = text[mention.start : mention.end]
                     if len(meant) == 1 and not PREPOSITION.match(spelt) and len(spelt) > 2:
-                        kept[message.role][meant.pop()].add(spelt)
+                        spellings[message.role][meant.pop()].add(spelt)
     return Stock(
         {field: sorted(values) for field, values in names.items()},
         (_sorted(times), _sorted(dates)),
@@ -111,10 +118,10 @@ def take_stock(
 ROLES = ("user", "assistant")
 
 
-def _sorted(found: Mapping[str, Mapping[str, Iterable[str]]]) -> Speakers:
+def _sorted(spellings: Mapping[str, Mapping[str, Iterable[str]]]) -> Speakers:
     return {
         role: {moment: sorted(spelt) for moment, spelt in moments.items()}
-        for role, moments in found.items()
+        for role, moments in spellings.items()
     }
 
 
@@ -123,19 +130,19 @@ def substitute(
 ) -> list[Message]:
     """The same conversation about other things.
 
-    A value stays where replacing it could leave a contradiction behind: a call's argument that
-    nobody said in these words ("Punjabi" for Indian), a name that is also mentioned by a part of
-    it. Numbers and listed values stay, so that what is said about them stays true. Times move
-    together, and so do dates, which keeps "half an hour later" half an hour.
+    A value stays if replacing it could leave a contradiction: an argument that nobody said in these
+    words ("Punjabi" for Indian), or a name that is also mentioned by a part of it. Numbers and
+    listed values stay, so that what is said about them remains true. All times move together, and
+    so do all dates, so that "half an hour later" remains half an hour.
 
     Args:
-        messages: whole, calls under declared names.
-        stock: where other values come from.
-        evidence: of the traces.
-        rng: where all randomness comes from.
+        messages: A whole conversation, with calls under declared names.
+        stock: The replacements.
+        evidence: Statistics of the traces.
+        rng: The source of all randomness.
     """
     names = _other_names(messages, stock, rng)
-    # Names that stay are found too, so that no part of them is taken for another one.
+    # Also match names that stay, so that no part of them is mistaken for another name.
     spans = _pattern(
         _plain(value)
         for message in messages
@@ -195,20 +202,20 @@ def substitute(
 
 
 def put(message: Message, places: Mapping[str, str]) -> Message:
-    """A message with some values, however punctuated and wherever they stand, replaced."""
+    """A message with values replaced wherever they occur, independent of punctuation."""
     names = {_plain(old): new for old, new in places.items()}
     spans = _pattern(names)
     call, items = message.tool_call, result_of(message)
     if spans is None:
         return message
     if call is not None and call.name != RESPOND:
-        given = {name: names.get(_plain(str(old)), old) for name, old in call.arguments.items()}
-        return Message("assistant", tool_call=ToolCall(call.name, given))
+        arguments = {name: names.get(_plain(str(old)), old) for name, old in call.arguments.items()}
+        return Message("assistant", tool_call=ToolCall(call.name, arguments))
     if items is not None:
-        told = [
+        new_items = [
             {name: names.get(_plain(str(old)), old) for name, old in item.items()} for item in items
         ]
-        return user(canonical_json(told))
+        return user(canonical_json(new_items))
 
     def rewrite(text: object) -> str:
         return spans.sub(lambda match: names[_plain(match[0])], str(text))
@@ -220,17 +227,17 @@ def put(message: Message, places: Mapping[str, str]) -> Message:
 
 
 def _other_names(messages: Sequence[Message], stock: Stock, rng: random.Random) -> dict[str, str]:
-    """New name by the plain spelling of the old one."""
+    """The new name for each old one, by its plain spelling."""
     fields: dict[str, tuple[str, str]] = {}
     for message in messages:
         for field, value in values_of(message):
             if is_name(field, value, stock.listed):
                 fields.setdefault(_plain(value), (field, value))
-    everything = _pattern(fields)
-    rest: set[str] = set()
+    any_name = _pattern(fields)
+    remaining: set[str] = set()
     for message in messages:
-        if (text := speech(message)) is not None and everything:
-            rest.update(words(everything.sub(" ", text)))
+        if (text := speech(message)) is not None and any_name:
+            remaining.update(words(any_name.sub(" ", text)))
     unsaid = {
         _plain(str(value))
         for index, message in enumerate(messages)
@@ -242,7 +249,7 @@ def _other_names(messages: Sequence[Message], stock: Stock, rng: random.Random) 
     names = {}
     for plain, (field, value) in sorted(fields.items()):
         telling = {word for word in words(value) if len(word) > 2} - stock.ordinary
-        if plain in unsaid or telling & rest:
+        if plain in unsaid or telling & remaining:
             continue
         new = _draw(stock.names.get(field, []), used, rng)
         if new is not None:
@@ -269,7 +276,7 @@ def _draw(seen: Sequence[str], used: set[str], rng: random.Random) -> str | None
 def _other_moments(
     messages: Sequence[Message], names: Mapping[str, str], stock: Stock, rng: random.Random
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """New times and new dates by the old ones; none where a call's moment was never said."""
+    """(new times by old ones, new dates by old ones), empty if one in a call was never said."""
     values = {value for message in messages for _, value in values_of(message)}
     clocks = sorted(value for value in values if CLOCK.fullmatch(value))
     days = sorted(value for value in values if DATE.fullmatch(value))
@@ -311,22 +318,22 @@ def _other_moments(
 
 
 def _unclear(messages: Sequence[Message], values: set[str], stock: Stock) -> bool:
-    """Whether somebody says a number that may be a moment, such as "at evening 7"."""
+    """Whether a user says a number that may be a time or date, such as "at evening 7"."""
     spans = _pattern(value.lower() for value in values if is_name("", value, set()))
     numbers = {float(value) for value in values if value.isdecimal()} | {1.0}
     for message in messages:
         text = speech(message) if message.role == "user" else None
         if text is not None:
-            rest = spans.sub("#", clear(text)) if spans else clear(text)
-            for found in _moments(rest, stock.today):
-                rest = blank(rest, found)
-            if find_numbers(rest) - numbers:
+            remaining = spans.sub("#", clear(text)) if spans else clear(text)
+            for found in _moments(remaining, stock.today):
+                remaining = blank(remaining, found)
+            if find_numbers(remaining) - numbers:
                 return True
     return False
 
 
 def _first_said_by_agent(messages: Sequence[Message], value: str, today: date) -> bool:
-    """Whether a moment is the agent's own idea, such as today for a booking without a date."""
+    """Whether the agent mentions a date first, such as today for a booking without a date."""
     for message in messages:
         text = speech(message)
         if text is not None and hear(text, today).mentions(value):
@@ -335,12 +342,12 @@ def _first_said_by_agent(messages: Sequence[Message], value: str, today: date) -
 
 
 def _said_before(messages: Sequence[Message], index: int, value: str, today: date) -> bool:
-    texts = [text for one in messages[:index] if (text := speech(one)) is not None]
+    texts = [text for message in messages[:index] if (text := speech(message)) is not None]
     return any(hear(text, today).mentions(value) for text in texts)
 
 
 def clear(text: str) -> str:
-    """With `o'clock` spelt so that it is understood; no position changes."""
+    """The text with `o'clock` spelled so that it can be read; positions do not change."""
     return text.replace('o"clock', "o'clock")
 
 
@@ -362,7 +369,7 @@ def _plain(value: str) -> str:
 
 
 def _pattern(plain: Iterable[str]) -> re.Pattern[str] | None:
-    """Matches each value however it is punctuated, the longest first."""
+    """A pattern for the values, independent of punctuation, longest first; None without values."""
     said_as = [
         r"\W+".join(map(re.escape, value.split()))
         for value in sorted(set(plain), key=lambda value: (-len(value), value))
