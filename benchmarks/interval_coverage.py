@@ -21,6 +21,7 @@ import numpy as np
 from scipy.stats import DegenerateDataWarning, bootstrap, norm, permutation_test, ttest_rel
 from tabulate import tabulate
 
+from tft.evaluation.agreement import Agreement
 from tft.evaluation.correction import Measured, corrected_estimate
 from tft.evaluation.statistics import (
     Array,
@@ -31,7 +32,6 @@ from tft.evaluation.statistics import (
     quantile,
     standard_error,
 )
-from tft.evaluation.agreement import Agreement
 
 CONVERSATIONS = 34
 # How many turns conversations have; about as many as the benchmark's test conversations.
