@@ -16,7 +16,13 @@ from tft.corpus.published import read_published
 from tft.corpus.sgd import read_sgd
 from tft.scenarios.config import Scenario
 
-pytest_plugins = ["fixtures.boats", "fixtures.fetch", "fixtures.sgd_archive", "fixtures.tea"]
+pytest_plugins = [
+    "fixtures.boats",
+    "fixtures.fetch",
+    "fixtures.project",
+    "fixtures.sgd_archive",
+    "fixtures.tea",
+]
 
 # No test may fail because the machine is busy.
 settings.register_profile("tft", deadline=None, suppress_health_check=[HealthCheck.too_slow])

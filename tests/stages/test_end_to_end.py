@@ -1,15 +1,13 @@
 """The whole pipeline at a reduced size, by the commands a user types: real DVC, dialogues, vLLM."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from fixtures.repository import ROOT, SGD
+from fixtures.project import SCENARIOS, FirstRun, Project
+from fixtures.repository import ROOT
 from ruamel.yaml import YAML
 
 from tft.cli.serve import server_command
@@ -19,104 +17,30 @@ from tft.core.task import read_task
 from tft.report.table import BASELINES
 
 PARAMS = load_params(ROOT / "params.yaml")
-# Of the five: one for relabelling, one with foreign names, one for the filter. At this size a run
-# is mostly the start of processes, so that each scenario costs as much as any.
-SCENARIOS = ["noisy_labels", "schema_drift", "trace_mixing"]
 CELLS = [f"{scenario}-{pipeline}" for scenario in SCENARIOS for pipeline in PARAMS.pipelines]
-STUDENTS = [f"{cell}-{seed}" for cell in CELLS for seed in PARAMS.seeds]
+STUDENTS = [f"{cell}-{seed}" for cell in CELLS for seed in PARAMS.training_seeds]
 
 pytestmark = pytest.mark.vllm
 needs_sgd = pytest.mark.usefixtures("sgd_archive")
 
 
-class Project:
-    """A copy of the repository with its own git history, DVC cache and prediction cache."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.cache = root.parent / "cache"
-        self.environment = os.environ | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(root / "src"),  # before the environment's editable install
-            "TFT_CACHE": str(self.cache),
-            "TFT_SGD_ARCHIVE": str(SGD),
-        }
-
-    def run(self, *command: str) -> str:
-        done = subprocess.run(
-            command, cwd=self.root, env=self.environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{command} exits {done.returncode}\n{done.stdout}"
-        return done.stdout
-
-    def stages_run_by(self, *command: str) -> set[str]:
-        return set(re.findall(r"^Running stage '(.+)':$", self.run(*command), re.MULTILINE))
-
-    def commit(self) -> None:
-        self.run("git", "add", "--all")
-        self.run("git", "commit", "--quiet", "--message", "state")
-
-    def edit_params(self, **values: object) -> None:
-        """Set keys of params.yaml; a double underscore stands for the dot between two levels."""
-        yaml = YAML()
-        content = yaml.load(self.root / "params.yaml")
-        for key, value in values.items():
-            section = content
-            *parents, last = key.split("__")
-            for parent in parents:
-                section = section[parent]
-            assert last in section
-            section[last] = value
-        yaml.dump(content, self.root / "params.yaml")
-
-    def decoded(self) -> set[Path]:
-        """The cache's files of answers, one for each adapter and set of questions."""
-        return set((self.cache / "predictions").iterdir())
-
-
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy in which `dvc repro` has run once, few conversations and few steps."""
-    root = tmp_path_factory.mktemp("project") / "repository"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, root / name)
-    for made_by_a_run in (root / "dvc.lock", *(root / "metrics").iterdir()):
-        if made_by_a_run.is_dir():
-            shutil.rmtree(made_by_a_run)
-        elif made_by_a_run.name not in ("judge.json", "sweep.json"):  # frozen stages', which ship
-            made_by_a_run.unlink(missing_ok=True)
+def project(first_run: FirstRun) -> Project:
+    """The finished run; its tests go from state to state, in their order."""
+    return first_run.project
 
-    project = Project(root)
-    project.edit_params(
-        run=SCENARIOS, limit__train=6, limit__test=1,
-        scenarios__schema_drift__traces=4, scenarios__schema_drift__other_traces=4,
-        scenarios__trace_mixing__traces=2, scenarios__trace_mixing__other_traces=4,
-        synthesize__target=6, synthesize__batch=32,
-        students__tiny__train__epochs=1, predict__max_new_tokens=32,
-    )  # fmt: skip
-    project.run("git", "init", "--quiet")
-    project.run("git", "config", "user.name", "test")
-    project.run("git", "config", "user.email", "test@example.org")
-    project.commit()
-    ran = project.stages_run_by("dvc", "repro")
-    single = {"fetch", "split", "references", "predict", "baselines", "judge", "score", "report"}
-    single |= {"teacher", "robustness", "page"}
-    assert ran == single | {
+
+def test_the_first_run_runs_every_stage(first_run: FirstRun) -> None:
+    single = {"fetch", "split", "label_test", "teacher", "predict", "judge", "score", "report"}
+    assert first_run.stages == single | {
         f"{stage}@{scenario}"
-        for stage in ("traces", "filter", "relabel", "synthesize", "audit")
+        for stage in ("corrupt", "filter", "relabel", "synthesize", "audit")
         for scenario in SCENARIOS
-    } | {f"finetune@{student}" for student in STUDENTS} | {f"package@{cell}" for cell in CELLS} | {
-        f"contamination@{pipeline}" for pipeline in PARAMS.pipelines
-    }
-    project.commit()
-    return project
+    } | {f"finetune@{student}" for student in STUDENTS} | {f"export@{cell}" for cell in CELLS}
+
+
+def test_a_run_changes_no_file_known_to_git_but_dvc_lock(first_run: FirstRun) -> None:
+    assert first_run.changed == ["dvc.lock"]
 
 
 def test_a_run_leaves_the_table_and_what_it_was_made_from(project: Project) -> None:
@@ -139,19 +63,36 @@ def test_a_run_leaves_the_table_and_what_it_was_made_from(project: Project) -> N
             assert (project.root / "models/students" / cell / name).exists()
 
 
+def test_every_file_that_the_page_names_exists(project: Project) -> None:
+    page = (project.root / "reports/index.html").read_text(encoding="utf-8")
+    named = re.findall(r"<code>((?:data|reports|experiments|metrics)/[^<]*)</code>", page)
+    assert len(set(named)) > 12
+    for path in set(named):
+        for placeholder, value in (("STAGE", "fetch"), ("S-P-N", STUDENTS[0])):
+            path = path.replace(placeholder, value)
+        path = re.sub(r"(?<=/)S(?=[./]|$)", SCENARIOS[0], path)
+        path = re.sub(r"(?<=/)P(?=[./]|$)", PARAMS.pipelines[0], path)
+        assert (project.root / path).exists(), path
+
+
 def test_a_second_run_does_nothing(project: Project) -> None:
     assert "Data and pipelines are up to date." in project.run("dvc", "repro")
     assert project.run("git", "status", "--porcelain") == ""
 
 
-def test_make_compare_sets_the_pipelines_side_by_side(project: Project) -> None:
+def test_make_compare_compares_the_pipelines(project: Project) -> None:
     """Its own recipe, in this environment instead of the one that `setup` makes."""
     ran = project.stages_run_by("make", "--old-file=setup", "compare")
     assert ran == {"report"}
     assert project.run("git", "status", "--porcelain") == ""
     diff = json.loads(project.run("dvc", "metrics", "diff", "--all", "--json", "direct", "tft"))
     direct, tft = (
-        json.loads((project.root / f"metrics/pipelines/{name}.json").read_text(encoding="utf-8"))
+        {
+            scenario: json.loads(
+                (project.root / f"data/scores/cells/{scenario}-{name}.json").read_text()
+            )["judge"]
+            for scenario in SCENARIOS
+        }
         for name in ("direct", "tft")
     )
     rows = diff["metrics/headline.json"]
@@ -174,21 +115,16 @@ def experiment(project: Project) -> tuple[set[str], int]:
     return ran, len(project.decoded() - before)
 
 
-def test_a_scenario_param_rebuilds_its_cells_and_the_table_and_nothing_else(
+def test_a_param_of_a_scenario_reruns_only_its_cells_and_the_report(
     experiment: tuple[set[str], int],
 ) -> None:
     ran, asked = experiment
-    own = {f"{stage}@schema_drift" for stage in ("traces", "filter", "relabel", "synthesize")} | {
-        f"audit@{scenario}" for scenario in SCENARIOS
-    }
-    own |= (
-        {"predict", "baselines", "score", "robustness", "page"}
-        | {f"contamination@{pipeline}" for pipeline in PARAMS.pipelines}
-        | {f"package@schema_drift-{pipeline}" for pipeline in PARAMS.pipelines}
-        | {f"finetune@{name}" for name in STUDENTS if name.startswith("schema_drift-")}
-    )
-    # Where all verdicts or scores come out equal, what follows from them is up to date as it is.
-    assert own <= ran <= own | {"judge", "report"}
+    stages = ("corrupt", "filter", "relabel", "synthesize", "audit")
+    own = {f"{stage}@schema_drift" for stage in stages} | {"predict", "report"}
+    own |= {f"export@schema_drift-{pipeline}" for pipeline in PARAMS.pipelines}
+    own |= {f"finetune@{name}" for name in STUDENTS if name.startswith("schema_drift-")}
+    # Where all answers come out equal, verdicts and scores are up to date as they are.
+    assert own <= ran <= own | {"judge", "score"}
     assert asked == len(PARAMS.pipelines)
 
 
@@ -207,13 +143,13 @@ def test_an_experiment_is_compared_with_the_committed_run(project: Project) -> N
 
 
 @needs_sgd
-def test_real_dialogues_take_the_place_of_simulated_ones(project: Project) -> None:
+def test_real_dialogues_replace_simulated_ones(project: Project) -> None:
     project.commit()
     project.edit_params(corpus="sgd")
     ran = project.stages_run_by("dvc", "repro", "synthesize@trace_mixing")
     assert ran == {
-        *("fetch", "split", "references"),
-        *(f"{stage}@trace_mixing" for stage in ("traces", "filter", "relabel", "synthesize")),
+        *("fetch", "split", "label_test"),
+        *(f"{stage}@trace_mixing" for stage in ("corrupt", "filter", "relabel", "synthesize")),
     }
     traces = read_conversations(project.root / "data/direct/trace_mixing/train.parquet")
     assert {one.source for one in traces} == {"Hotels_1", "Restaurants_1"}
@@ -223,27 +159,37 @@ def test_real_dialogues_take_the_place_of_simulated_ones(project: Project) -> No
 
 @needs_sgd
 def test_a_new_base_is_made_on_demand_and_makes_every_student_out_of_date(project: Project) -> None:
-    project.edit_params(
-        pretrain__start=None, pretrain__steps=20, pretrain__copy_steps=5, pretrain__row_tokens=512
-    )
-    assert not project.stages_run_by("dvc", "repro", "pretrain")  # frozen
+    """The recipe of `make pretrain`, in this environment instead of the one that `setup` makes."""
+    small = {"start": None, "steps": 20, "copy_steps": 5, "row_tokens": 512}
+    project.edit_params("experiments/pretrain/params.yaml", **small)
+    assert not project.stages_run_by("dvc", "repro")  # no part of the pipeline
 
-    project.run("python", "stages/pretrain.py")  # what `make pretrain` does
-    project.run("dvc", "commit", "--force", "pretrain")
+    assert project.stages_run_by("make", "--old-file=setup", "pretrain") == {"pretrain"}
     planned = project.stages_run_by("dvc", "repro", "--dry")
     assert {f"finetune@{student}" for student in STUDENTS} <= planned
     assert not planned & {"fetch", "split", "pretrain"}
+    project.run("git", "restore", "experiments", "models")
+    project.run("git", "clean", "--quiet", "--force", "experiments")
 
 
-def test_own_traces_take_the_same_way_from_several_seeds(project: Project) -> None:
-    """The command of examples/parcels/README.md, at the size of this run and with two seeds."""
+def test_make_run_traces_runs_own_traces_from_several_seeds(project: Project) -> None:
+    """The recipe of `make run-traces`, at the size of this run and with two seeds."""
+    project.edit_params(limit__train=None, limit__test=2, training_seeds=[1, 2])
     project.commit()
-    project.run(
-        "dvc", "exp", "run", "--name", "own", "--set-param", "corpus=traces",
-        "--set-param", "run=[own]",
-        "--set-param", "limit.train=null", "--set-param", "limit.test=2",
-        "--set-param", "seeds=[1,2]",
-    )  # fmt: skip
+    traces = project.root.with_name("logs")
+    shutil.copytree(project.root / "examples/parcels", traces)
+    project.run("make", "--old-file=setup", "run-traces", f"TRACES={traces}")
+
+    # Nothing of this machine is in what git keeps, so that the run is valid on another one.
+    for file in ("dvc.lock", "params.yaml"):
+        text = (project.root / file).read_text(encoding="utf-8")
+        assert not re.findall(r"^.*(?:path|dep): *[\"']?/.*$", text, re.MULTILINE), file
+        assert str(traces) not in text
+        assert str(project.root) not in text
+    assert YAML(typ="safe").load(project.root / "params.yaml")["traces"]["path"] == (
+        "data/own-traces"
+    )
+
     headline = json.loads((project.root / "metrics/headline.json").read_text(encoding="utf-8"))
     assert set(headline) == {"own"}
     imported = json.loads((project.root / "data/corpus/import.json").read_text(encoding="utf-8"))
