@@ -41,7 +41,7 @@ def main(params: Params) -> None:
     tokenizer = load_tokenizer(student.base, student.template)
     room = student.max_length - params.predict.max_new_tokens
     turn_prompts = prompts(tokenizer, task, tests, room)
-    adapters = adapters_of(params.scenarios, params.pipelines, params.training_seeds)
+    adapters = adapters_of(params.run, params.pipelines, params.training_seeds)
     cache = cache_folder("predictions")
     answers = predict(student, tokenizer, turn_prompts, adapters, params.predict, cache)
     for name, rows in answers.items():

@@ -94,7 +94,7 @@ def test_an_error_about_a_rate_names_its_key(
         ("traces.format", "csv", "traces.format: .*'openai'"),
         ("traces.test_fraction", 1, "traces.test_fraction: .*less than 1"),
         ("training_seeds", [], "training_seeds: .*at least 1"),
-        ("training_seeds", [1, 2, 1], "training_seeds: .*1 stands twice"),
+        ("training_seeds", [1, 2, 1], "training_seeds: .*1 is repeated"),
         ("training_seeds", [-1], "training_seeds.0: .*greater than or equal to 0"),
         ("training_seeds", 123, "training_seeds: .*valid list"),
         ("students.tiny.train.seed", 123, "students.tiny.train.seed: Extra inputs"),

@@ -114,7 +114,7 @@ class Params(CorpusParams):
         return Layout(
             self.corpus,
             self.student,
-            list(self.scenarios),
+            self.run,
             self.pipelines,
             self.training_seeds,
             self.teacher.role == "llm",

@@ -83,16 +83,16 @@ def test_the_table_names_judge_student_and_corpus(tea_shop):
 
 def test_the_table_says_what_corrected_scores_rest_on_or_why_there_are_none(tea_shop):
     printed = run_to_table()
-    assert "against 155 published verdicts on students (sensitivity 0.982, specificity 0.881)" in (
-        printed
-    )
+    assert (
+        "error rates on 155 published verdicts on students (sensitivity 0.982, specificity 0.881)"
+    ) in printed
     measured = json.loads(Path("experiments/judge_agreement/judge.json").read_text())
     for change, told in (
         (
             {"judged_by": "LLM judge v1 (m)"},
             "experiments/judge_agreement/judge.json measured LLM judge v1 (m); `make",
         ),
-        ({"both_bad": 0}, "it errs by chance"),
+        ({"both_bad": 0}, "the judge is no better than chance"),
     ):
         Path("experiments/judge_agreement/judge.json").write_text(json.dumps(measured | change))
         assert run_stage("score").exit_code == 0
@@ -115,7 +115,7 @@ def test_labels_of_a_machine_are_told_of_above_the_table(tea_shop):
     told = {"labeled_by": "machine: rules filter, llm relabel"}
     write_json(Path("data/test/summary.json"), told)
     head, _, _ = run_stage("report").output.partition("## Every cell")
-    assert "labelled by machine: rules filter, llm relabel. Scores are against these" in head
+    assert "labeled by machine: rules filter, llm relabel." in head
 
 
 def cells_in(row: str) -> list[str]:
@@ -146,7 +146,7 @@ def test_missing_inputs_name_the_cell_and_the_command(tea_shop):
     run_stage("judge")
     done = run_stage("score")
     assert done.exit_code == 1
-    assert "data/predictions/students: no low_data-direct-123.parquet to score" in done.output
+    assert "data/predictions: no low_data-direct-123.parquet to score" in done.output
     assert not Path("data/scores/cells").exists()
 
     for path in Path("data/predictions/students").iterdir():
@@ -218,13 +218,13 @@ def test_two_pipelines_are_compared():
         "low_data": {**line, "interval": [-0.09, -0.01]},
     }
     page = table_of(comparison, scenarios)
-    assert "corrected for 2 comparisons (Holm).\nIt and the brackets are of these students;" in page
-    assert "more than 0.894 like a test conversation, or, calls left out of both, more" in page
-    assert "both, more than 0.942." in page
+    assert "corrected for 2 comparisons (Holm).\nNeither p nor the brackets include" in page
+    assert "similarity of a training conversation to a test conversation is 0.894," in page
+    assert "or 0.942 without the agent's calls." in page
     table, beside, heading, _, cells_table = page.split("\n\n")[3:8]
     assert beside == (
-        "Beside them: always respond 0.100, most frequent call 0.100, copy last call 0.100, "
-        "untuned student 0.100."
+        "Judge scores of baselines: always respond 0.100, most frequent call 0.100, copy last call "
+        "0.100, untuned student 0.100."
     )
     assert heading == "## Every cell"
     assert cells_in(table.splitlines()[3]) == [
@@ -337,7 +337,7 @@ def test_every_seed_is_scored(two_seeds):
     run_stage("judge")
     done = run_stage("score")
     assert (
-        "data/predictions/students: no low_data-tft-2.parquet to score; `dvc repro predict`"
+        "data/predictions: no low_data-tft-2.parquet to score; `dvc repro predict`"
         in done.output
     )
     assert not Path("data/scores/cells").exists()

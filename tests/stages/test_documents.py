@@ -6,14 +6,15 @@ import pytest
 from fixtures.repository import ROOT
 
 # What ships; what stages write is there after a run alone.
-SOURCES = r"\.ci benchmarks docs examples models/base results src stages tests".split()
+SOURCES = r"\.ci benchmarks docs examples experiments models/base results src stages tests".split()
 
 
 @pytest.mark.parametrize(
     ("document", "folders"),
     [
         ("README.md", SOURCES),
-        ("docs/LOG.md", ["results"]),  # it also tells of code that is gone
+        ("docs/log/2026-11.md", ["results"]),  # it also tells of code that is gone
+        *((f"docs/{path.name}", SOURCES) for path in sorted((ROOT / "docs").glob("*.md"))),
         ("examples/parcels/README.md", SOURCES),
         ("benchmarks/README.md", SOURCES),
     ],

@@ -184,6 +184,7 @@ SECTIONS = {
     "scenario": {"scenarios"},
     "scenarios": {"scenarios", "run"},
     "defined": {"scenarios"},
+    "layout": {"corpus", "student", "run", "pipelines", "training_seeds", "teacher"},
     "seeded": {"student", "students"},
     "today": {"corpus", "judge"},
 }

@@ -1,7 +1,7 @@
-"""Traces as far as rules can vouch for them: seeds and context read, wrong messages mended.
+"""Traces as far as rules can vouch for them: seeds and context are read, wrong messages repaired.
 
-Calls of logged traces are decided by the labeling functions (see `labels`), messages by whether
-they belong to the task and make sense in their place (see `acts`). What users say is as it was.
+The labeling functions decide the calls of logged traces (see `labels`). A message counts as right if
+it belongs to the task and makes sense in its place (see `acts`). User messages stay as they are.
 """
 
 from collections.abc import Sequence
@@ -10,26 +10,32 @@ from typing import NamedTuple
 from tft.core.conversation import Conversation, Message, ToolCall, canonical_json, result_of, user
 from tft.core.task import RESPOND
 from tft.standins.reading.evidence import Evidence
-from tft.standins.reading.labels import vote
-from tft.standins.reading.phrases import Domain, known_words, read
+from tft.standins.reading.foreign import read_traces
+from tft.standins.reading.phrases import known_words
 from tft.standins.synthesize.acts import Reader
 from tft.standins.synthesize.substitute import Stock
 from tft.standins.synthesize.wording import Wording, fields_of
 
-MISTAKEN = 0.08  # share of right messages that `acts` finds fault with (6.5 % of S1's)
-RARE = 0.05  # as in relabel
+# `acts` finds fault with 6.5 % of the right messages of S1 (docs/log), so if the share of faulty
+# messages is below this, none is considered wrong.
+MISTAKEN = 0.08
 
 
 class Understood(NamedTuple):
-    """What is known of all traces: those that can be told again, by id, and all their wordings."""
+    """What is known of all traces.
+
+    Attributes:
+        traces: those in which nothing is in doubt, by id, repaired.
+        wording: the wordings of all traces.
+    """
 
     traces: dict[str, Conversation]
     wording: Wording
 
     @property
     def told(self) -> list[Conversation]:
-        """In the order of their ids."""
-        return [one for _, one in sorted(self.traces.items())]
+        """The traces in the order of their ids."""
+        return [trace for _, trace in sorted(self.traces.items())]
 
 
 def understand(
@@ -38,86 +44,72 @@ def understand(
     evidence: Evidence,
     stock: Stock,
 ) -> Understood:
-    """Read seeds and context.
-
-    Told again are those in which nothing is left in doubt.
-    """
-    everything = [*seeds, *context]
-    reader = Reader(evidence, stock.ordinary, known_words(everything, evidence.task))
-    logged, lost = _declared(seeds, context, evidence)
-    traces = [*(_renamed(one, evidence) for one in seeds), *logged]
+    """Read seed conversations and context, and repair what can be repaired."""
+    reader = Reader(evidence, stock.ordinary, known_words([*seeds, *context], evidence.task))
+    logged, lost = _decide(seeds, context, evidence)
+    traces = [*(_with_declared_fields(seed, evidence) for seed in seeds), *logged]
     reader.learn(traces)
     wrong = {
-        one.id: {index for index, spot, text in reader.spots(one) if reader.fault(text, spot)}
-        for one in traces
+        trace.id: {index for index, spot, text in reader.spots(trace) if reader.fault(text, spot)}
+        for trace in traces
     }
-    spoken = sum(call.name == RESPOND for one in traces for _, call in one.turns())
-    if sum(map(len, wrong.values())) <= MISTAKEN * spoken:
-        wrong = {one.id: set() for one in traces}
+    messages = sum(call.name == RESPOND for trace in traces for _, call in trace.turns())
+    if sum(map(len, wrong.values())) <= MISTAKEN * messages:
+        wrong = {trace.id: set() for trace in traces}
     wording = Wording(reader, fields_of(traces, reader))
     wording.listen(traces)
-    for one in traces:
-        wrong[one.id] |= lost[one.id]
-        wording.add(one, wrong[one.id])
-    told = {}
-    for one in traces:
-        mended, left = wording.mend(one, wrong[one.id]) if wrong[one.id] else (one, set())
-        if not left and not any(wording.doubtful_call(one, index) for index, _ in one.turns()):
-            told[one.id] = mended
-    if not any(one.id in told for one in seeds):
-        told |= {one.id: one for one in traces[: len(seeds)]}
-    return Understood(told, wording)
+    for trace in traces:
+        wrong[trace.id] |= lost[trace.id]
+        wording.add(trace, wrong[trace.id])
+    certain = {}
+    for trace in traces:
+        repaired, left = trace, set[int]()
+        if wrong[trace.id]:
+            repaired, left = wording.mend(trace, wrong[trace.id])
+        if not left and not any(wording.doubtful_call(trace, index) for index, _ in trace.turns()):
+            certain[trace.id] = repaired
+    if not any(seed.id in certain for seed in seeds):
+        certain |= {trace.id: trace for trace in traces[: len(seeds)]}
+    return Understood(certain, wording)
 
 
-def _declared(
+def _decide(
     seeds: Sequence[Conversation], context: Sequence[Conversation], evidence: Evidence
 ) -> tuple[list[Conversation], dict[str, set[int]]]:
-    """The context with its calls decided; where words of the agent, also of seeds, are not its own.
+    """(the context with its calls decided, the lost or foreign messages by trace, also of seeds).
 
-    A trace with a service call that nothing tells is left out.
+    A trace with a service call that nothing reveals is left out.
     """
-    everything = [*seeds, *context]
-    votes = {one.id: vote(one, evidence) for one in everything}
-    known = known_words(everything, evidence.task)
-    spoken = {one.id: read(one, votes[one.id], known, evidence) for one in everything}
-    foreign = {
-        (name, index): said.foreign
-        for name, messages in spoken.items()
-        for index, said in messages.items()
+    traces = [*seeds, *context]
+    readings = {
+        trace.id: reading
+        for trace, reading in zip(traces, read_traces(traces, evidence), strict=True)
     }
-    domain = Domain(
-        (spoken[name][index].words, kind)
-        for (name, index), kind in foreign.items()
-        if kind is not None
-    )
-    foreign = {
-        (name, index): kind or (kind is None and domain.is_foreign(spoken[name][index].words))
-        for (name, index), kind in foreign.items()
-    }
-    if sum(map(bool, foreign.values())) < RARE * len(foreign):
-        foreign = {}
-    lost = {one.id: {i for i in votes[one.id] if foreign.get((one.id, i))} for one in everything}
+    lost = {identifier: set(reading.foreign) for identifier, reading in readings.items()}
     decided = []
-    for one in context:
-        calls = {}
-        for index, choice in votes[one.id].items():
+    for trace in context:
+        votes, calls = readings[trace.id].votes, {}
+        for index, choice in votes.items():
             if choice.call is not None:
                 calls[index] = choice.call
             elif choice.tool == RESPOND:
                 calls[index] = ToolCall(RESPOND, {"message": ""})
-                lost[one.id].add(index)
-        if len(calls) == len(votes[one.id]):
-            decided.append(_renamed(one.with_calls(calls), evidence))
+                lost[trace.id].add(index)
+        if len(calls) == len(votes):
+            decided.append(_with_declared_fields(trace.with_calls(calls), evidence))
     return decided, lost
 
 
-def _renamed(one: Conversation, evidence: Evidence) -> Conversation:
-    """With the results' fields under declared names; without provenance, which nothing may read."""
+def _with_declared_fields(trace: Conversation, evidence: Evidence) -> Conversation:
+    """The trace with results under declared field names, and without provenance.
+
+    Nothing that generates may read provenance.
+    """
     messages: list[Message] = []
-    for message in one.messages:
+    for message in trace.messages:
         items = result_of(message)
         if items is None:
             messages.append(message)
         else:
             messages.append(user(canonical_json([evidence.renamed(item) for item in items])))
-    return Conversation(one.id, one.source, tuple(messages))
+    return Conversation(trace.id, trace.source, tuple(messages))
