@@ -1,7 +1,7 @@
 """Traces as far as rules can vouch for them: seeds and context are read, wrong messages repaired.
 
-The labeling functions decide the calls of logged traces (see `labels`). A message counts as right if
-it belongs to the task and makes sense in its place (see `acts`). User messages stay as they are.
+The labeling functions decide the calls of logged traces (see `labels`). A message counts as right
+if it belongs to the task and makes sense in its place (see `acts`). User messages stay as they are.
 """
 
 from collections.abc import Sequence
