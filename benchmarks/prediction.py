@@ -96,7 +96,7 @@ def differences(
         pairs = zip(our_answer.ids, their_answer.ids, strict=False)
         at = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
         if at is None:
-            assert our_answer.ids == their_answer.ids, "neither goes on after the end of its turn"
+            assert our_answer.ids == their_answer.ids, "neither continues after the end of its turn"
             continue
         exact = next_logits(torch.float32, prompt.ids + our_answer.ids[:at])
         rounded = next_logits(torch.bfloat16, prompt.ids + our_answer.ids[:at])

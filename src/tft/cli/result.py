@@ -97,8 +97,8 @@ def with_table(readme: str, name: str, table: str) -> str:
     Raises:
         InputError: the second comment is missing.
     """
-    before, start, rest = readme.partition(f"<!-- table: results/{name}/benchmark.md -->\n")
-    _, end, after = rest.partition("<!-- /table -->\n")
+    before, start, after_start = readme.partition(f"<!-- table: results/{name}/benchmark.md -->\n")
+    _, end, after = after_start.partition("<!-- /table -->\n")
     if not start:
         return readme
     if not end:
