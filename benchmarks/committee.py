@@ -14,19 +14,20 @@ from pathlib import Path
 
 import click
 from measure import show
-from tft.roles import truth_for
 
 from tft.config import load_params
 from tft.core.records import SERVICE
 from tft.core.tables import DECISIONS, read_conversations, read_rows
 from tft.core.task import RESPOND
 from tft.evaluation.audit import key
+from tft.scenarios.choose import truth_for
 from tft.standins.reading.labels import MEMBERS
 
 
 def rows_of(scenario: str) -> list[list[str]]:
     params = load_params()
-    truth = truth_for(scenario, read_conversations(Path("data/split/train.parquet")), params)
+    pool = read_conversations(Path("data/split/train.parquet"))
+    truth = truth_for(params.scenario(scenario), pool)
     assert truth is not None, "nobody knows the right calls of your own traces"
     right = {key(trace): dict(trace.turns()) for trace in truth}
     traces = read_conversations(Path("data/direct") / scenario / "train.parquet")

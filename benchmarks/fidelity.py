@@ -24,11 +24,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from tabulate import tabulate
-from tft.roles import load_corpus
 
 from tft.config import load_params
 from tft.core.conversation import Conversation
 from tft.core.task import RESPOND
+from tft.corpus.choose import load_corpus
 
 
 def events(conversation: Conversation) -> list[str]:

@@ -24,8 +24,8 @@ from tabulate import tabulate
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples/parcels"
 STEPS = {
-    "nothing": "import tft.roles, tft.core.stream",
-    "read": "from tft.config import load_params; from tft.roles import load_corpus\n"
+    "nothing": "import tft.corpus.choose, tft.core.stream",
+    "read": "from tft.config import load_params; from tft.corpus.choose import load_corpus\n"
     "print(sum(1 for _ in load_corpus(load_params())[0]))",
     "fetch": str(ROOT / "stages/fetch.py"),
     "split": str(ROOT / "stages/split.py"),

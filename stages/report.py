@@ -17,7 +17,7 @@ from tft.core.stage import stage
 from tft.core.tables import write_json, write_text
 from tft.report.charts import delta_csv, delta_rows, robustness_csv, sweep_csv
 from tft.report.page import render_page
-from tft.report.run import Layout, read_run
+from tft.report.run import read_run
 from tft.report.table import judge_scores, render, render_robustness
 
 REPORTS = Path("reports")
@@ -26,19 +26,12 @@ REPORTS = Path("reports")
 @stage(load_params)
 def main(params: Params) -> None:
     """See the module's docstring."""
-    layout = Layout(
-        params.corpus,
-        params.student,
-        list(params.scenarios),
-        params.pipelines,
-        params.training_seeds,
-        params.teacher.role == "llm",
-    )
+    layout = params.layout
     run = read_run(layout)
     headline = judge_scores(run.cells, layout.scenarios, params.report.pipeline)
     write_json(Path("metrics/headline.json"), headline)
     write_text(REPORTS / "delta.csv", delta_csv(delta_rows(run.comparison)))
-    write_text(REPORTS / "robustness.csv", robustness_csv(layout.places, run.robustness))
+    write_text(REPORTS / "robustness.csv", robustness_csv(run.places, run.robustness))
     write_text(REPORTS / "sweep.csv", sweep_csv(run.sweep))
     write_text(REPORTS / "index.html", render_page(run))
     table = render(

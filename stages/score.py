@@ -49,14 +49,14 @@ def main(params: Params) -> None:
         write_text(REPORTS / "curves" / f"{name}.csv", curves_csv(student.breakdown))
 
     # --- cells ---
-    students = cell_students(params.scenarios, params.pipelines, params.training_seeds, scored)
+    students = cell_students(params.run, params.pipelines, params.training_seeds, scored)
     for cell, names in students.items():
         summary = summarize_cell({name: scored[name] for name in names}, measured)
         write_json(SCORE_FOLDER / "cells" / f"{cell}.json", summary)
         print(f"{cell}: judge {summary['judge']:.3f}, staged {summary['staged_tool_call']:.3f}")
 
     # --- TFT against Direct ---
-    compared = list(params.scenarios) if {"tft", "direct"} <= {*params.pipelines} else []
+    compared = params.run if {"tft", "direct"} <= {*params.pipelines} else []
     write_json(SCORE_FOLDER / "comparison.json", compare_cells(scored, students, compared))
 
 

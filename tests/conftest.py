@@ -1,13 +1,10 @@
 """What several test modules need; real data are read where they lie, once per run."""
 
-import os
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from fixtures.repository import PUBLISHED, ROOT, SGD, needed
 from hypothesis import HealthCheck, settings
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
@@ -19,46 +16,17 @@ from tft.corpus.published import read_published
 from tft.corpus.sgd import read_sgd
 from tft.scenarios.config import Scenario
 
+pytest_plugins = [
+    "fixtures.boats",
+    "fixtures.fetch",
+    "fixtures.project",
+    "fixtures.sgd_archive",
+    "fixtures.tea",
+]
+
 # No test may fail because the machine is busy.
 settings.register_profile("tft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tft")
-
-ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared" / "data"
-# Read here, because tests change the environment and the working directory.
-SGD = Path(os.environ.get("TFT_SGD_ARCHIVE") or SHARED / "sgd-single-domain.tar.gz").absolute()
-PUBLISHED = Path(os.environ.get("TFT_PUBLISHED") or SHARED / "published").absolute()
-
-
-def script(path: str) -> ModuleType:
-    """A script outside of packages as a module; its path is from the repository's root."""
-    spec = spec_from_file_location(Path(path).stem, ROOT / path)
-    assert spec
-    assert spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def run_stage(name: str, *arguments: str) -> Result:
-    """A stage by its own command, in the working directory."""
-    return CliRunner().invoke(script(f"stages/{name}.py").main, arguments)
-
-
-def needed(path: Path, what: str) -> Path:
-    """What a test needs on this machine; skips the test where it is missing, but never in CI."""
-    if not path.exists():
-        assert not os.environ.get("CI"), f"CI runs without {what}: no {path}"
-        pytest.skip(f"needs {what}: no {path}")
-    return path
-
-
-def qwen3_template() -> str:
-    """The chat template that Qwen3 ships, as TRL keeps a copy (read without importing TRL)."""
-    trl = find_spec("trl")
-    assert trl and trl.submodule_search_locations, "Qwen3's template comes with TRL: extra dev"
-    template = Path(trl.submodule_search_locations[0]) / "chat_templates" / "qwen3.jinja"
-    return template.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,9 @@ from experiments.pretrain.copying import add_copying
 from experiments.pretrain.muon import MuonAdamW
 from tft.core.conversation import Conversation, render_call
 from tft.core.task import Task
+from tft.core.versions import fingerprint
 from tft.student.attention import SEGMENTS
-from tft.student.checkpoint import fingerprint, load_model
+from tft.student.checkpoint import load_model
 from tft.student.finetune import fit, training_arguments
 from tft.student.pack import Row
 from tft.student.template import END_OF_TURN, load_tokenizer, render

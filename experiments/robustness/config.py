@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from tft.core.config import Section
 
@@ -12,7 +12,7 @@ from tft.core.config import Section
 class RobustnessConfig(Section):
     """Which of SGD-X's rewordings of the tools the students are shown."""
 
-    variants: list[Literal["v1", "v2", "v3", "v4", "v5"]]
+    variants: Annotated[list[Literal["v1", "v2", "v3", "v4", "v5"]], Field(min_length=1)]
 
     @field_validator("variants")
     @classmethod

@@ -47,6 +47,11 @@ def queue(root: Path, swept: Swept) -> None:
     """
     content = YAML(typ="safe").load(root / "params.yaml")
     for scenario, settings in swept.items():
+        if scenario not in content["scenarios"]:
+            raise InputError(
+                f"experiments/sweep/params.yaml: {scenario!r} is none of params.yaml's scenarios: "
+                f"{', '.join(content['scenarios'])}"
+            )
         for key in settings:
             place = content
             for part in key.split("."):

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tft.core.config import Names, Seed, read_config
 from tft.core.errors import InputError
+from tft.core.records import Layout
 from tft.corpus.config import CorpusParams
 from tft.evaluation.config import AuditConfig
 from tft.filter.config import FilterConfig
@@ -106,6 +107,18 @@ class Params(CorpusParams):
         if name not in self.scenarios:
             raise InputError(f"unknown scenario {name!r}; params.yaml runs: {', '.join(self.run)}")
         return self.scenarios[name]
+
+    @property
+    def layout(self) -> Layout:
+        """What this run consists of."""
+        return Layout(
+            self.corpus,
+            self.student,
+            list(self.scenarios),
+            self.pipelines,
+            self.training_seeds,
+            self.teacher.role == "llm",
+        )
 
     def seeded(self, seed: int) -> SeededStudentConfig:
         """The chosen student with this training seed."""

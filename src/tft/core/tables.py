@@ -4,6 +4,8 @@ Files are written completely or not at all. Rows are sorted by their key columns
 timestamps, so that equal content gives equal bytes and DVC stops where nothing changed.
 """
 
+import csv
+import io
 import itertools
 import json
 import os
@@ -86,6 +88,11 @@ SCORES = _table(
      "parse_failure": pa.bool_()},
     nullable={"predicted_tool"},
 )  # fmt: skip
+# The same for several students, policies and teachers together, by their names.
+NAMED_SCORES = Table(
+    SCORES.schema.insert(0, pa.field("student", pa.string(), nullable=False)),
+    ("student", *SCORES.key),
+)
 RELEVANCE = _table(
     ("conversation",),
     {"conversation": pa.string(), "relevance": pa.int32(), "coherence": pa.int32(),
@@ -131,6 +138,15 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file completely or not at all."""
     with atomic_path(path) as beside:
         beside.write_text(text, encoding="utf-8")
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV with a header, which `dvc plots` draws."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def write_json(path: Path, value: Any) -> None:

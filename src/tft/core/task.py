@@ -15,6 +15,19 @@ RESPOND = "respond_to_user"
 """The tool with which an agent talks. It returns nothing; the user's next message follows."""
 
 
+def talking_tool(description: str, message: str) -> Tool:
+    """The tool RESPOND; each corpus has its own words for it and for its one argument."""
+    return Tool(
+        RESPOND,
+        description,
+        {
+            "type": "object",
+            "properties": {"message": {"type": "string", "description": message}},
+            "required": ["message"],
+        },
+    )
+
+
 @dataclass(frozen=True)
 class Task:
     """A task. Students see the description and the tools; only judges see the rubric."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_valid
 
 from tft.core.conversation import Conversation, Message, Tool, assistant, user
 from tft.core.errors import InputError
-from tft.core.task import RESPOND, Task
+from tft.core.task import RESPOND, Task, talking_tool
 from tft.corpus.archive import read_files
 from tft.corpus.config import SgdConfig
 
@@ -208,15 +208,10 @@ def task_of(service: dict[str, Any]) -> Task:
         service: A raw service schema, as `read_schemas` returns it.
     """
     slots = {slot["name"]: slot for slot in service["slots"]}
-    talk = Tool(
-        RESPOND,
+    talk = talking_tool(
         "Say something to the user: ask, inform, offer, confirm or say goodbye. It returns "
         "nothing; the next message is the user's answer.",
-        {
-            "type": "object",
-            "properties": {"message": {"type": "string", "description": "What to say."}},
-            "required": ["message"],
-        },
+        "What to say.",
     )
     tools = [_intent_tool(intent, slots) for intent in service["intents"]]
     description = (

@@ -1,13 +1,12 @@
 """Where a cell's predictions go wrong: by tool, by argument, and by position."""
 
-import csv
-import io
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from tft.core.conversation import ParseError, Turn, canonical_json
+from tft.core.tables import csv_text
 from tft.core.task import RESPOND
 
 Row = Mapping[str, Any]
@@ -105,7 +104,7 @@ def confusion_csv(rows: Sequence[Row]) -> str:
     lines = [
         {"reference": row["tool"], "predicted": row["predicted_tool"] or NO_CALL} for row in rows
     ]
-    return _csv(["reference", "predicted"], lines)
+    return csv_text(["reference", "predicted"], lines)
 
 
 def curves_csv(summary: Mapping[str, Any]) -> str:
@@ -113,7 +112,7 @@ def curves_csv(summary: Mapping[str, Any]) -> str:
     lines = [
         {"split": split, **line} for split in ("by_turn", "by_length") for line in summary[split]
     ]
-    return _csv(["split", "first", "last", "n", *CURVES], lines)
+    return csv_text(["split", "first", "last", "n", *CURVES], lines)
 
 
 def arguments_csv(summary: Mapping[str, Any]) -> str:
@@ -125,12 +124,4 @@ def arguments_csv(summary: Mapping[str, Any]) -> str:
         for outcome, turns in outcomes.items()
         if turns
     ]
-    return _csv(["tool", "argument", "outcome", "turns"], lines)
-
-
-def _csv(columns: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    return csv_text(["tool", "argument", "outcome", "turns"], lines)

@@ -14,6 +14,7 @@ from tft.evaluation.summary import (
     Students,
     average,
     compare_pipelines,
+    compare_service_calls,
     compare_students,
     correct,
     summarize_students,
@@ -94,6 +95,9 @@ def compare_cells(
     for scenario in scenarios:
         tft, direct = rows[f"{scenario}-tft"], rows[f"{scenario}-direct"]
         comparison[scenario] |= compare_students(tft, direct)
+        comparison[scenario]["service_call_exact"] = compare_service_calls(
+            average(tft), average(direct)
+        )
     return comparison
 
 

@@ -118,6 +118,24 @@ def compare_students(tft: Students, direct: Students) -> dict[str, Any]:
     return {"differences": differences, "spread": _rounded(stdev(differences))}
 
 
+def compare_service_calls(tft: Rows, direct: Rows) -> dict[str, Any] | None:
+    """The shares of exact service calls of two cells, paired over conversations.
+
+    Returns:
+        {tft, direct, difference, interval (95 %, [low, high])}; None if no turn calls a service.
+    """
+    ours, theirs = ([row for row in rows if row["tool"] != RESPOND] for rows in (tft, direct))
+    if not ours:
+        return None
+    result = compare(ours, theirs, "binary_tool_call")
+    return {
+        "tft": _mean(ours, "binary_tool_call"),
+        "direct": _mean(theirs, "binary_tool_call"),
+        "difference": _rounded(result.difference),
+        "interval": _rounded(result.interval),
+    }
+
+
 def compare_pipelines(
     cells: Mapping[str, Rows], scenarios: Sequence[str]
 ) -> dict[str, dict[str, Any]]:

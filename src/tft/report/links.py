@@ -1,7 +1,7 @@
 """Links from the numbers of the page to the turns behind them, as settings of its filters."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
@@ -23,7 +23,10 @@ NARROWED = {
     "parse failures": {"answer": "0"},
 }
 NO_CALL = "(no call)"  # as in `evaluation.breakdown`
-PAIRS = {"most similar": "closest", "without calls": "closest_without_calls"}
+PAIRS: dict[str, Literal["closest", "closest_without_calls"]] = {
+    "most similar": "closest",
+    "without calls": "closest_without_calls",
+}
 """Columns of the contamination sheet, and the pairs of conversations that they describe."""
 
 

@@ -10,10 +10,11 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from tft.core.metrics import Curation
 from tft.core.task import RESPOND
 from tft.report import charts, links
 from tft.report.links import LinkedSheet, Query
-from tft.report.run import STEPS, Curation, Run
+from tft.report.run import Run
 from tft.report.table import (
     LABELS,
     MEASURES,
@@ -57,8 +58,10 @@ def render_page(run: Run) -> str:
     )
     # `tojson` writes every "<" as \u003c, so that no text can end the script that contains it.
     jinja.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
-    layout, places = run.layout, run.layout.places
-    of_scenarios = [metrics for step in run.curation.values() for metrics in step.values()]
+    layout, places = run.layout, run.places
+    curation = run.curation
+    asked: list[Mapping[str, Any]] = [*curation["filter"].values(), *curation["relabel"].values()]
+    asked += [*curation["synthesize"].values(), *run.others]
     return jinja.get_template("page.html").render(
         title=title(run.cells, run.layout.corpus, run.layout.student),
         about=[
@@ -89,10 +92,10 @@ def render_page(run: Run) -> str:
         labels=LABELS,
         first=next(cell for cell in places if cell not in LABELS),
         bins={
-            name: links.bins(
-                [row for parts in run.breakdown.values() for row in parts[f"by_{name}"]]
-            )
-            for name in ("turn", "length")
+            "turn": links.bins([row for cell in run.breakdown.values() for row in cell["by_turn"]]),
+            "length": links.bins(
+                [row for cell in run.breakdown.values() for row in cell["by_length"]]
+            ),
         },
         charts={name: chart.to_dict() for name, chart in _charts(run, places).items()},
         curation=_curation_sheet(run.curation, run.layout.scenarios),
@@ -102,7 +105,7 @@ def render_page(run: Run) -> str:
             contamination_sheet(run.contamination, run.layout.scenarios), run.contamination
         ),
         pairs=links.closest_pairs(run.contamination, run.layout.scenarios),
-        costs=list(_costs([*of_scenarios, *run.others])),
+        costs=list(_costs(asked)),
         times=_time_sheet(run.times),
         data={
             **run.turns,
@@ -202,7 +205,8 @@ def _curation_sheet(curation: Curation, scenarios: Sequence[str]) -> Sheet:
     ]  # fmt: skip
     rows = []
     for scenario in scenarios:
-        kept, labeled, generated, audit = (curation[step][scenario] for step in STEPS)
+        kept, labeled = curation["filter"][scenario], curation["relabel"][scenario]
+        generated, audit = curation["synthesize"][scenario], curation["audit"][scenario]
         audited = [audit.get(key, {}) for key in ("tool_right", "service_call_right")]
         counts = [kept["traces"], kept["kept"], labeled["traces"] - labeled["rejected"]]
         counts += [generated["seeds"], generated["generated"], generated["kept"]]

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tft.core.errors import InputError
+from tft.core.metrics import Breakdown, Curation
+from tft.core.records import Layout
 from tft.core.stage import read_times
 from tft.core.tables import read_conversations
 from tft.evaluation.metrics import staged_tool_call
@@ -13,7 +15,7 @@ from tft.judge.verdicts import prediction_files, read_judged
 from tft.report.table import (
     LABELS,
     Cells,
-    Comparison,
+    Comparisons,
     Contamination,
     Robustness,
     Sweep,
@@ -23,33 +25,6 @@ from tft.report.table import (
     sweep_of,
 )
 from tft.report.turns import Answer, Cell, browser
-
-STEPS = ("filter", "relabel", "synthesize", "audit")
-SUMMARIES = {
-    "filter": "data/filtered/{}/summary.json",
-    "relabel": "data/relabeled/{}/summary.json",
-    "synthesize": "data/tft/{}/summary.json",
-}
-"""The file with the counts of each curation step, by scenario."""
-
-Curation = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""{step: {scenario: counts}}."""
-
-
-class Layout(NamedTuple):
-    """What was run: the cells of the results, in the order of params."""
-
-    corpus: str
-    student: str
-    scenarios: list[str]
-    pipelines: list[str]
-    seeds: list[int]
-    teacher: bool
-
-    @property
-    def places(self) -> dict[str, dict[str, str]]:
-        """{cell: {scenario, pipeline}}, see `table.cell_places`."""
-        return cell_places(self.scenarios, self.pipelines, self.teacher)
 
 
 class Run(NamedTuple):
@@ -77,8 +52,8 @@ class Run(NamedTuple):
     layout: Layout
     labeled_by: str
     cells: Cells
-    comparison: Comparison
-    breakdown: Cells
+    comparison: Comparisons
+    breakdown: Mapping[str, Breakdown]
     losses: Mapping[str, Sequence[Mapping[str, Any]]]
     curation: Curation
     contamination: Contamination
@@ -88,6 +63,11 @@ class Run(NamedTuple):
     sweep: Sweep
     turns: Mapping[str, Any]
 
+    @property
+    def places(self) -> dict[str, dict[str, str]]:
+        """{cell: {scenario, pipeline}}, see `table.cell_places`."""
+        return _places(self.layout)
+
 
 def read_run(layout: Layout) -> Run:
     """Read a run from data/, reports/, and experiments/.
@@ -95,7 +75,7 @@ def read_run(layout: Layout) -> Run:
     Raises:
         InputError: a file or a scenario is missing; names the stage that makes it.
     """
-    places, scenarios = layout.places, layout.scenarios
+    places, scenarios = _places(layout), layout.scenarios
     compared = scenarios if both(layout.pipelines) else []
     shown = {cell: cell if cell in LABELS else f"{cell}-{layout.seeds[0]}" for cell in places}
     students = [f"{cell}-{seed}" for cell in places for seed in layout.seeds]
@@ -115,7 +95,9 @@ def read_run(layout: Layout) -> Run:
             if cell not in LABELS
         },
         curation={
-            **{step: _by_scenario(path, scenarios, step) for step, path in SUMMARIES.items()},
+            "filter": _by_scenario("data/filtered/{}/summary.json", scenarios, "filter"),
+            "relabel": _by_scenario("data/relabeled/{}/summary.json", scenarios, "relabel"),
+            "synthesize": _by_scenario("data/tft/{}/summary.json", scenarios, "synthesize"),
             "audit": {scenario: audits[scenario]["curation"] for scenario in scenarios},
         },
         contamination={
@@ -137,7 +119,7 @@ def read_run(layout: Layout) -> Run:
     )
 
 
-def read_scores(name: str, holds: Sequence[str] = ()) -> dict[str, Any]:
+def read_scores(name: str, holds: Sequence[str] = ()) -> Any:
     """Read a file in data/scores; `holds` are scenarios that it must contain."""
     return read_metrics(Path("data/scores") / name, "score", holds)
 
@@ -147,7 +129,7 @@ def read_turn_browser(layout: Layout, shown: Mapping[str, str]) -> dict[str, Any
     tests = read_conversations(Path("data/test/conversations.parquet"))
     predictions = {path.stem: path for path in prediction_files(Path("data"))}
     cells = {}
-    for cell, place in layout.places.items():
+    for cell, place in _places(layout).items():
         path = predictions[shown[cell]]
         answers = [
             Answer(
@@ -183,5 +165,9 @@ def read_loss(path: Path) -> list[dict[str, str | float]]:
         ]
 
 
-def _by_scenario(path: str, scenarios: Sequence[str], stage: str) -> dict[str, dict[str, Any]]:
+def _places(layout: Layout) -> dict[str, dict[str, str]]:
+    return cell_places(layout.scenarios, layout.pipelines, layout.teacher)
+
+
+def _by_scenario(path: str, scenarios: Sequence[str], stage: str) -> dict[str, Any]:
     return {scenario: read_metrics(Path(path.format(scenario)), stage) for scenario in scenarios}

@@ -8,6 +8,7 @@ from typing import Any
 from tabulate import tabulate
 
 from tft.core.errors import InputError
+from tft.core.metrics import CellMetrics, Comparison, Interval, Overlap
 
 BASELINES = {
     "always_respond": "(always respond)",
@@ -56,13 +57,13 @@ COLUMNS = (
     "parse failures",
 )
 
-Cells = Mapping[str, Mapping[str, Any]]
+Cells = Mapping[str, CellMetrics]
 """Metrics of each cell (`evaluation.summary`), by name: SCENARIO-PIPELINE or a key of LABELS."""
-Comparison = Mapping[str, Mapping[str, Any]]
+Comparisons = Mapping[str, Comparison]
 """The result of `evaluation.summary.compare_pipelines`, by scenario."""
 Robustness = Mapping[str, Any]
 """The result of the experiment `robustness`; empty if it was not run."""
-Contamination = Mapping[str, Mapping[str, Mapping[str, Any]]]
+Contamination = Mapping[str, Mapping[str, Overlap]]
 """The overlap that the stage `audit` found: {pipeline: {scenario: overlap with the tests}}."""
 Sweep = Mapping[str, Mapping[str, Any]]
 """The result of the experiment `sweep`, by scenario; empty if it was not run."""
@@ -93,7 +94,7 @@ def cell_names(
     return list(cell_places(scenarios, pipelines, teacher))
 
 
-def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> dict[str, Any]:
+def read_metrics(path: Path, stage: str, holds: Sequence[str] = ()) -> Any:
     """Read the JSON object of an earlier stage; `holds` are scenarios that it must contain.
 
     Raises:
@@ -134,7 +135,7 @@ def deltas(cells: Cells, scenarios: Sequence[str]) -> dict[str, float]:
 
 def render(
     cells: Cells,
-    comparison: Comparison,
+    comparison: Comparisons,
     contamination: Contamination,
     labeled_by: str,
     scenarios: Sequence[str],
@@ -316,7 +317,7 @@ def _unpublished(sheet: Sheet) -> Sheet:
     return _without(sheet, {column for column in sheet[0] if column.endswith(", published")})
 
 
-def comparison_sheet(comparison: Comparison, scenarios: Sequence[str]) -> Sheet:
+def comparison_sheet(comparison: Comparisons, scenarios: Sequence[str]) -> Sheet:
     """TFT compared with Direct, one row per scenario, in the order of `scenarios`."""
     head = ["judge", "TFT", "Direct", "difference", "p"]
     head += [f"{column}, published" for column in head[1:4]]
@@ -342,6 +343,36 @@ def comparison_sheet(comparison: Comparison, scenarios: Sequence[str]) -> Sheet:
     if (seeds := len(lines[0].get("differences", [0]))) == 1:
         return sheet
     return _with_spreads(sheet, "difference", [line["spread"] for line in lines], seeds)
+
+
+def readme_table(cells: Cells, comparison: Comparisons, scenarios: Sequence[str]) -> str:
+    """The README's table: the judge and exact service calls, TFT against Direct, and published.
+
+    Results from before exact calls were compared have no interval for them.
+    """
+    head = ["scenario", "judge: TFT", "Direct", "difference"]
+    head += ["published: TFT", "Direct", "difference", "exact calls: TFT", "Direct", "difference"]
+    rows = []
+    for number, scenario in enumerate(scenarios, start=1):
+        judged, published = comparison[scenario], PUBLISHED.get(scenario, {})
+        exact = judged.get("service_call_exact")
+        row = [f"S{number} `{scenario}`"]
+        row += _pair(judged["tft"], judged["direct"], judged["interval"])
+        row += _pair(published.get("tft"), published.get("direct"))
+        row += _pair(
+            cells[f"{scenario}-tft"]["service_call_exact"],
+            cells[f"{scenario}-direct"]["service_call_exact"],
+            exact and exact["interval"],
+        )
+        rows.append(row)
+    return _markdown(head, rows)
+
+
+def _pair(tft: float | None, direct: float | None, interval: Interval = None) -> list[str]:
+    """TFT, Direct, their difference with its interval; empty where nothing was scored."""
+    if tft is None or direct is None:
+        return ["", "", ""]
+    return [_score(tft), _score(direct), f"{tft - direct:+.3f}{_interval(interval, '+.3f')}"]
 
 
 def cells_sheet(cells: Cells, scenarios: Sequence[str], pipelines: Sequence[str]) -> Sheet:

@@ -1,12 +1,10 @@
-"""Models on disk: loading a base, saving a student, telling two folders apart."""
+"""Models on disk: loading a base, saving a student."""
 
-import hashlib
 from pathlib import Path
 
 import torch
 from peft import PeftModel
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedModel,
@@ -33,6 +31,8 @@ def load_model(folder: str) -> PreTrainedModel:
 
 def save_adapter(model: PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write the adapter alone, with the tokenizer and its template."""
+    for config in model.peft_config.values():  # a set, which peft would write in any order
+        config.target_modules = sorted(config.target_modules)
     model.save_pretrained(folder)
     (folder / "README.md").unlink()  # peft's is a form to fill in; ours is `card`'s
     tokenizer.save_pretrained(folder)
@@ -47,15 +47,3 @@ def merge(base: str, adapter: Path, folder: Path) -> None:
     merged = PeftModel.from_pretrained(load_model(base), str(adapter)).merge_and_unload()
     merged.to(torch.bfloat16).save_pretrained(folder)
     AutoTokenizer.from_pretrained(adapter).save_pretrained(folder)
-
-
-def fingerprint(folder: str) -> str:
-    """sha256 over a model folder's weights and configuration; for a hub id, over id and commit."""
-    digest = hashlib.sha256(folder.encode())
-    if not Path(folder).is_dir():
-        digest.update(AutoConfig.from_pretrained(folder)._commit_hash.encode())
-    for path in sorted(Path(folder).glob("*.*")):
-        if path.suffix in (".safetensors", ".json", ".jinja"):
-            digest.update(path.name.encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -1,9 +1,7 @@
 """Fine-tuning: LoRA on all linear layers, packed rows, transformers' Trainer around it."""
 
-import csv
+import ast
 import hashlib
-import importlib.metadata
-import io
 import json
 import random
 import shutil
@@ -20,8 +18,9 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from tft.core.errors import InputError
 from tft.core.stage import Time, elapsed
-from tft.core.tables import write_json, write_text
-from tft.student.checkpoint import fingerprint, load_model, save_adapter
+from tft.core.tables import csv_text, write_json, write_text
+from tft.core.versions import fingerprint, version_of
+from tft.student.checkpoint import load_model, save_adapter
 from tft.student.config import SeededStudentConfig
 from tft.student.encode import Encoded, shared_prefix
 from tft.student.pack import IGNORED, Row, epochs, pack
@@ -175,8 +174,8 @@ def finetune_once(
     Raises:
         InputError: no conversation is left to train on.
     """
-    code = [Path(__file__).with_name(name).read_bytes() for name in TRAINING_CODE]
-    libraries = [importlib.metadata.version(name) for name in ("torch", "transformers", "peft")]
+    code = [_without_words(Path(__file__).with_name(name)) for name in TRAINING_CODE]
+    libraries = [version_of(name) for name in ("torch", "transformers", "peft")]
     run = f"{student!r} {encoded!r} {fingerprint(student.base)} {code!r} {libraries!r}"
     folder = cache / hashlib.sha256(run.encode()).hexdigest()[:16]
     result = folder / "result"
@@ -193,13 +192,20 @@ def finetune_once(
     return Trained(result / "adapter", result / "loss.csv", time)
 
 
+def _without_words(module: Path) -> str:
+    """A module's code without comments and docstrings: rewording them trains nothing anew."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
+            del node.body[0]
+    return ast.dump(tree)
+
+
 def loss_csv(history: Sequence[dict[str, Any]]) -> str:
     """The loss curve as CSV, which `dvc plots` draws."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["step", "split", "loss"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue()
+    return csv_text(["step", "split", "loss"], history)
 
 
 def _split(

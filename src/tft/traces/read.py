@@ -22,8 +22,8 @@ from tft.core.task import Task, read_task
 from tft.traces.assemble import assemble
 from tft.traces.config import TracesConfig
 from tft.traces.formats.events import Logged
-from tft.traces.formats.known import BY_LINE, SPREAD, Record, shape
-from tft.traces.formats.unread import anywhere, unread
+from tft.traces.formats.known import BY_LINE, SPREAD, shape
+from tft.traces.formats.model import Record, anywhere
 from tft.traces.lines import Line, Piece, grouped, read_lines
 from tft.traces.redaction.redact import PLACEHOLDER, Clean, as_it_stands, cleaner
 from tft.traces.report import DIALOGUES, FileReport, ImportReport
@@ -135,7 +135,7 @@ def detect(path: Path, clean: Clean = as_it_stands) -> str:
     what = first.flaw or f"an object with the keys {', '.join(keys) or '(none)'}"
     raise InputError(
         f"{path}: no known format; line {first.number}: {what:.200}. Known are "
-        f"{', '.join([*BY_LINE, *SPREAD])}: see src/tft/corpus/formats, or name it in traces.format"
+        f"{', '.join([*BY_LINE, *SPREAD])}: see src/tft/traces/formats, or name it in traces.format"
     )
 
 
@@ -231,7 +231,7 @@ def _traces(
                 continue
             counts.passed_over += not found
             if found:  # not redacted yet, and keys are what paths consist of
-                left_out = [anywhere(path) for path, _ in unread(record, spread.read)]
+                left_out = [anywhere(path) for path, _ in spread.around(record)]
                 counts.left_out.count(number, Counter(clean(left_out).value))
             yield from (Piece(name, number, piece) for name, piece in found)
 

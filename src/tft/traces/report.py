@@ -168,5 +168,5 @@ class ImportReport:
                 for path, tally in paths[:SHOWN]
             ]
             if len(paths) > SHOWN:
-                shown.append(f"  left out: {len(paths) - SHOWN} more, see metrics/import.json")
+                shown.append(f"  left out: {len(paths) - SHOWN} more, see data/corpus/import.json")
         return shown

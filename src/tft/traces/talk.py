@@ -6,18 +6,12 @@ import and loses it on export.
 
 from dataclasses import replace
 
-from tft.core.conversation import Tool
-from tft.core.task import RESPOND, Task
+from tft.core.task import RESPOND, Task, talking_tool
 
-TALK = Tool(
-    RESPOND,
+TALK = talking_tool(
     "Say something to the user: ask a question, tell a result, confirm, or say goodbye. It returns "
     "nothing; the user's next message follows.",
-    {
-        "type": "object",
-        "properties": {"message": {"type": "string", "description": "What to say"}},
-        "required": ["message"],
-    },
+    "What to say",
 )
 
 

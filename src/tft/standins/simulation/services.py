@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tft.core.conversation import Tool
-from tft.core.task import RESPOND, Task
+from tft.core.task import RESPOND, Task, talking_tool
 
 Kind = Literal["city", "name", "category", "flag", "count", "date", "time", "text"]
 """How values of a slot are made and said; agents only tell a `text`, such as a phone number."""
@@ -75,16 +75,11 @@ class Service:
     told: tuple[str, ...]
 
     def task(self) -> Task:
-        """The task of this service, with tools to talk, to search, and to book."""
-        talk = Tool(
-            RESPOND,
+        """The task of serving it: a tool to talk with, one to search and one to book."""
+        talk = talking_tool(
             "Talks to the user: a question, an offer, an answer, a confirmation, a goodbye. "
             "Returns nothing; what the user says next is the next message.",
-            {
-                "type": "object",
-                "properties": {"message": {"type": "string", "description": "The words to say."}},
-                "required": ["message"],
-            },
+            "The words to say.",
         )
         search = self._tool(self.search, f"Finds {self.thing}s that fit the user's wishes.")
         book = self._tool(self.book, f"Books the chosen {self.thing}, once the user has agreed.")

@@ -5,108 +5,95 @@ Blocks read: text, tool_use, tool_result, thinking. Refused are images, document
 Anthropic's own server tools did.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-from tft.core.errors import InputError
-from tft.traces.formats.events import (
-    Event,
-    Logged,
-    objects,
-    read_call,
-    read_message,
-    read_result,
-    read_text,
-    result_read,
-)
-from tft.traces.formats.openai_chat import read_tools, tool_read
-from tft.traces.formats.unread import Read, unread
+from pydantic import AliasChoices, Field
+
+from tft.traces.formats import events
+from tft.traces.formats.events import Arguments, Event, Logged, Result, TextPart
+from tft.traces.formats.model import AnyText, Filled, LogModel, Record
+from tft.traces.formats.openai_chat import Tools, declared
 
 
-def parse(record: Mapping[str, Any]) -> Logged:
+class ToolUse(LogModel):
+    """{"type": "tool_use", "id": "toolu_1", "name": "FindRoom", "input": {}}."""
+
+    type: Literal["tool_use"]
+    id: AnyText | None = None
+    name: str
+    input: Arguments = None
+
+
+class ToolResult(LogModel):
+    """{"type": "tool_result", "tool_use_id": "toolu_1", "content": "..."}."""
+
+    type: Literal["tool_result"]
+    tool_use_id: AnyText | None = None
+    content: Result[TextPart] = None
+    is_error: Any = None
+
+
+class Thinking(LogModel):
+    """{"type": "thinking", "thinking": "..."}, or `data` where it is encrypted."""
+
+    type: Literal["thinking", "redacted_thinking"]
+    thinking: AnyText = Field("", validation_alias=AliasChoices("thinking", "data"))
+
+
+class SystemMessage(LogModel):
+    """Instructions."""
+
+    role: Literal["system"]
+    content: str | list[TextPart]
+
+
+class UserMessage(LogModel):
+    """What the user says, and what tools returned."""
+
+    role: Literal["user"]
+    content: str | list[Annotated[TextPart | ToolResult, Field(discriminator="type")]]
+
+
+class AssistantMessage(LogModel):
+    """What the assistant thinks, says and calls."""
+
+    role: Literal["assistant"]
+    content: str | list[Annotated[TextPart | ToolUse | Thinking, Field(discriminator="type")]]
+
+
+class Dialogue(LogModel):
+    """A line: {"system": ..., "messages": [...], "tools": [...]}."""
+
+    id: AnyText | None = None
+    system: Filled[str | list[TextPart]] = None
+    messages: list[
+        Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
+    ]
+    tools: Tools = None
+
+
+def parse(record: Record) -> Logged:
     """One line.
 
     Raises:
         InputError: naming the message's index and what is wrong there.
     """
-    messages = objects("messages", record.get("messages"))
-    events = [
-        event
-        for at, message in enumerate(messages)
-        for event in read_message(at, str(message.get("role")), _message(at, message))
-    ]
-    if system := record.get("system"):
-        text, note = read_text(0, system)
-        events.insert(0, Event("system", 0, text, note=note))
-    return Logged(
-        events,
-        None if record.get("id") is None else str(record["id"]),
-        read_tools(record.get("tools")),
-        dict(unread(record, READ)),
-    )
+    line = Dialogue.read(record)
+    told = list(events.said(0, "system", line.system)) if line.system else []
+    told += events.events_of(line.messages, _events)
+    return Logged(told, line.id, declared(line.tools), dict(line.left_out()))
 
 
-def _message(at: int, message: Mapping[str, Any]) -> Iterator[Event]:
-    role, content = message.get("role"), message.get("content")
-    if role not in ("user", "assistant", "system"):
-        raise InputError(f"unknown role: message {at}: {role!r:.40}")
-    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    texts: list[Any] = []
-    for block in objects(f"message {at}: content", blocks):
-        if block.get("type") == "text":
-            texts.append(block)
-            continue
-        yield from _text(at, role, texts)
-        texts = []
-        yield _block(at, role, block)
-    yield from _text(at, role, texts)
-
-
-def _text(at: int, role: str, blocks: list[Any]) -> Iterator[Event]:
-    text, note = read_text(at, blocks)
-    match role:
-        case "user" if blocks:
-            yield Event("user", at, text, note=note)
-        case "assistant" if text:
-            yield Event("text", at, text, note=note)
-        case "system" if text:
-            yield Event("system", at, text, note=note)
-
-
-def _block(at: int, role: str, block: Mapping[str, Any]) -> Event:
-    match role, block.get("type"):
-        case "assistant", "tool_use":
-            return read_call(at, block.get("name"), block.get("input"), block.get("id"))
-        case "assistant", "thinking" | "redacted_thinking":
-            return Event("reasoning", at, str(block.get("thinking", block.get("data"))))
-        case "user", "tool_result":
-            result = read_result(at, block.get("content"), block.get("tool_use_id"))
-            return (
-                result._replace(note="result marked as error") if block.get("is_error") else result
-            )
-        case _, kind:
-            raise InputError(f"not text: message {at} of {role} holds a block of type {kind!r:.40}")
-
-
-TEXT: Read = {"type": True, "text": True}
-
-
-def _block_read(block: Mapping[str, Any]) -> Read:
-    match block.get("type"):
-        case "tool_use":
-            return {"type": True, "id": True, "name": True, "input": True}
-        case "tool_result":
-            return {"type": True, "tool_use_id": True, "content": result_read, "is_error": True}
-        case "thinking" | "redacted_thinking":
-            return {"type": True, "thinking" if "thinking" in block else "data": True}
-        case _:
-            return TEXT
-
-
-READ: Read = {
-    "system": [TEXT],
-    "messages": [{"role": True, "content": [_block_read]}],
-    "tools": [tool_read],
-    "id": True,
-}
-"""What `parse` reads of a line."""
+def _events(at: int, message: SystemMessage | UserMessage | AssistantMessage) -> Iterator[Event]:
+    for part in events.runs(message.content):
+        match part:
+            case ToolUse():
+                yield events.called(at, part.name, part.input, part.id)
+            case ToolResult():
+                result = events.returned(at, part.content, part.tool_use_id)
+                yield result._replace(note="result marked as error") if part.is_error else result
+            case Thinking():
+                yield Event("reasoning", at, part.thinking)
+            case _:
+                yield from events.said(at, message.role, part)

@@ -1,12 +1,15 @@
 """What happens in a logged dialogue, whatever the format: the events that all readers give."""
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+from pydantic import Discriminator, Tag
 
 from tft.core.conversation import ToolCall, parse_call
 from tft.core.errors import InputError
-from tft.traces.formats.unread import Read
+from tft.traces.formats.model import LogModel
 
 
 class Event(NamedTuple):
@@ -45,92 +48,101 @@ class Logged(NamedTuple):
     more: dict[str, Any] = {}  # noqa: RUF012 - nobody writes to it
 
 
-# A refusal reads "kind: what and where"; reports count by kind.
+class TextPart(LogModel):
+    """A text among the parts of a content, {"type": "text", "text": "Which floor?"}."""
+
+    type: Literal["text"]
+    text: str
 
 
+Content = str | Sequence[TextPart] | None
 PARTS = ("text", "image", "image_url", "input_audio", "document", "search_result", "blob", "file")
 """Types by which a list of content parts is told from a list that a tool returned."""
 
 
-def read_call(at: int, name: Any, arguments: Any, id: Any = None) -> Event:
-    """A call; arguments that are missing or empty are those of a tool without parameters."""
-    note = ""
-    if arguments is None or arguments == "":
-        arguments, note = {}, "empty arguments as {}"
-    try:
-        call = parse_call(name, arguments)
-    except InputError as error:
-        raise InputError(f"no tool call: message {at}: {error.message}") from error
-    return Event("call", at, call=call, id=None if id is None else str(id), note=note)
+def _form(result: Any) -> str:
+    is_parts = (
+        isinstance(result, list)
+        and result != []
+        and all(isinstance(part, dict) and part.get("type") in PARTS for part in result)
+    )
+    return "parts" if is_parts else "value"
 
 
-def read_text(at: int, content: Any, key: str = "text") -> tuple[str, str]:
-    """(text, note) of a content: a string, None or a list of parts of the type `text`.
+Part = TypeVar("Part", bound=TextPart)
+Result = Annotated[
+    Annotated[list[Part], Tag("parts")] | Annotated[Any, Tag("value")], Discriminator(_form)
+]
+"""What a tool returned: a text, in parts or not, or any other JSON value."""
+Arguments = dict[str, Any] | str | None
+"""Of a call: an object or its JSON; nothing, for a tool without parameters."""
 
-    Several parts are joined by line breaks, as vLLM does before it fills a template.
+
+SPEAKERS: dict[str, Literal["system", "user", "text"]] = {
+    "system": "system", "developer": "system", "user": "user", "assistant": "text",
+}  # fmt: skip
+"""Kinds of events by the roles whose texts they are."""
+
+
+def events_of(messages: Iterable[Any], read: Callable[[int, Any], Iterable[Event]]) -> list[Event]:
+    """The events that `read` finds in messages; where it finds none, nothing was said.
 
     Raises:
-        InputError: a part is no text, an image say.
+        InputError: a tool returned nothing, not even an empty text.
     """
-    match content:
-        case None:
-            return "", ""
-        case str():
-            return content, ""
-        case list():
-            texts = [_part(at, part, key) for part in content]
-            return "\n".join(texts), "parts of a text, joined" if len(texts) > 1 else ""
-        case _:
-            raise InputError(f"not text: message {at}: {content!r:.80}")
+    events: list[Event] = []
+    for at, message in enumerate(messages):
+        found = list(read(at, message))
+        if not found and message.role == "tool":
+            raise InputError(f"empty message: message {at} of a {message.role}")
+        events += found or [Event(SPEAKERS[message.role], at)]
+    return events
 
 
-def _part(at: int, part: Any, key: str) -> str:
-    match part:
-        case {"type": "text"} if isinstance(text := part.get(key), str):
-            return text
-        case {"type": kind}:
-            raise InputError(f"not text: message {at} holds a part of type {kind!r:.40}")
-        case _:
-            raise InputError(f"not text: message {at}: {part!r:.80}")
+def runs(content: str | Sequence[Any]) -> Iterator[Any]:
+    """The parts of a content one by one, but texts in a row together."""
+    if isinstance(content, str):
+        yield content
+    else:
+        for is_text, group in itertools.groupby(content, lambda one: isinstance(one, TextPart)):
+            parts = list(group)
+            yield from [parts] if is_text else parts
 
 
-def read_result(at: int, content: Any, id: Any, key: str = "text") -> Event:
+def said(at: int, role: str, content: Content) -> Iterator[Event]:
+    """What a message says; nothing if the assistant, who may call instead, says nothing."""
+    text, note = _joined(content)
+    if text or role != "assistant":
+        yield Event(SPEAKERS[role], at, text, note=note)
+
+
+def called(at: int, name: str, arguments: Arguments, id: str | None) -> Event:
+    """A call.
+
+    Raises:
+        InputError: no name, or arguments that are no JSON object.
+    """
+    note = "" if arguments not in (None, "") else "empty arguments as {}"
+    try:
+        call = parse_call(name, {} if note else arguments)
+    except InputError as error:
+        raise InputError(f"no tool call: message {at}: {error.message}") from error
+    return Event("call", at, call=call, id=id, note=note)
+
+
+def returned(at: int, content: Any, id: str | None) -> Event:
     """A tool's result: text, or any other JSON value, which then becomes its JSON."""
-    call = None if id is None else str(id)
-    if content is None or isinstance(content, str) or _is_parts(content):
-        text, note = read_text(at, content, key)
-        return Event("result", at, text, id=call, note=note)
-    text = json.dumps(content, ensure_ascii=False)
-    return Event("result", at, text, id=call, note="result that is no text, as JSON")
+    match content:
+        case None | str() | [TextPart(), *_]:
+            text, note = _joined(content)
+        case _:
+            text, note = json.dumps(content, ensure_ascii=False), "result that is no text, as JSON"
+    return Event("result", at, text, id=id, note=note)
 
 
-def _is_parts(content: Any) -> bool:
-    return (
-        isinstance(content, list)
-        and content != []
-        and all(isinstance(part, dict) and part.get("type") in PARTS for part in content)
-    )
-
-
-def result_read(content: Any, key: str = "text") -> Read:
-    """What `read_result` reads of a result."""
-    return [{"type": True, key: True}] if _is_parts(content) else True
-
-
-def read_message(at: int, role: str, events: Iterable[Event]) -> list[Event]:
-    """The events of one message; where it holds nothing, that nothing was said."""
-    found = list(events)
-    if not found and role == "assistant":
-        found = [Event("text", at)]
-    elif not found and role == "user":
-        found = [Event("user", at)]
-    elif not found and role == "tool":
-        raise InputError(f"empty message: message {at} of a {role}")
-    return found
-
-
-def objects(where: str, value: Any) -> list[Mapping[str, Any]]:
-    """A list of objects, checked."""
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise InputError(f"no list of objects: {where}: {value!r:.80}")
-    return value
+def _joined(content: Content) -> tuple[str, str]:
+    """(text, note); several parts are joined by line breaks, as vLLM does before a template."""
+    if content is None or isinstance(content, str):
+        return content or "", ""
+    note = "parts of a text, joined" if len(content) > 1 else ""
+    return "\n".join(part.text for part in content), note

@@ -1,13 +1,11 @@
 """Which formats there are, and how a line shows which it is of."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tft.traces.formats import anthropic_messages, langfuse, openai_chat, otel, published
 from tft.traces.formats.events import Logged
-from tft.traces.formats.unread import Read
-
-Record = Mapping[str, Any]
+from tft.traces.formats.model import Record
 
 BY_LINE: dict[str, Callable[[Record], Logged]] = {
     "openai": openai_chat.parse,
@@ -22,18 +20,18 @@ class Spread(NamedTuple):
 
     Attributes:
         pieces: of a line, each with its dialogue.
-        read: what `pieces` reads of a line that holds some.
         parse: what the pieces of a dialogue make.
+        around: (path, value) of what a line holds around its pieces.
     """
 
-    pieces: Callable[[Record], Iterator[tuple[str, Record]]]
-    read: Read
+    pieces: Callable[[Record], Iterable[tuple[str, Record]]]
     parse: Callable[[str, Sequence[Record]], list[Logged]]
+    around: Callable[[Record], Iterable[tuple[str, Any]]] = lambda _: ()
 
 
 SPREAD = {
-    "langfuse": Spread(langfuse.pieces, True, langfuse.parse),
-    "otel": Spread(otel.pieces, otel.around, otel.parse),
+    "langfuse": Spread(langfuse.pieces, langfuse.parse),
+    "otel": Spread(otel.pieces, otel.parse, otel.around),
 }
 
 

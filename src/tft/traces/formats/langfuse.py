@@ -7,20 +7,69 @@ session, or of one trace where no session is named, are one dialogue or several.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 from tft.core.errors import InputError
-from tft.traces.formats.events import Logged, objects
-from tft.traces.formats.openai_chat import MESSAGES, events_of, message_read, read_tools, tool_read
+from tft.traces.formats.events import Logged
+from tft.traces.formats.model import LogModel, Record
+from tft.traces.formats.openai_chat import Message, Tools, declared, events_of
 from tft.traces.formats.requests import Request, dialogues
-from tft.traces.formats.unread import Read, unread
 
 NAMES = ("sessionId", "session_id", "traceId", "trace_id")
 """By what a dialogue's observations are told, if they have it."""
 
 
-def pieces(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _decoded(value: Any) -> Any:
+    """Exports write JSON values as strings."""
+    if isinstance(value, str) and value[:1] in ("[", "{", '"'):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def _asked(value: Any) -> Any:
+    match value := _decoded(value):
+        case {"messages": _} | list():
+            return value
+        case str():
+            return [{"role": "user", "content": value}]
+        case _:
+            raise InputError(f"no messages: {value!r:.80}")
+
+
+def _answered(value: Any) -> Any:
+    match value := _decoded(value):
+        case str():
+            return [{"role": "assistant", "content": value}]
+        case dict():
+            return {"role": "assistant"} | {k: v for k, v in value.items() if v is not None}
+        case _:
+            return value
+
+
+class Prompt(LogModel):
+    """{"messages": [...], "tools": [...]}, as the OpenAI integration logs an input."""
+
+    messages: list[Message]
+    tools: Tools = None
+
+
+class Observation(LogModel):
+    """{"type": "GENERATION", "input": [...], "output": {"role": "assistant", ...}}."""
+
+    type: Any
+    input: Annotated[Prompt | list[Message], BeforeValidator(_asked)] = Field(
+        None, validate_default=True
+    )
+    output: Annotated[Message | list[Message] | None, BeforeValidator(_answered)] = None
+
+
+def pieces(record: Record) -> Iterator[tuple[str, Record]]:
     """(dialogue, observation), for a line that holds a request to a chat model.
 
     Raises:
@@ -33,7 +82,7 @@ def pieces(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
         yield name, record
 
 
-def parse(name: str, records: Sequence[Mapping[str, Any]]) -> list[Logged]:
+def parse(name: str, records: Sequence[Record]) -> list[Logged]:
     """The dialogues of one session or trace.
 
     Raises:
@@ -43,67 +92,18 @@ def parse(name: str, records: Sequence[Mapping[str, Any]]) -> list[Logged]:
     return dialogues(name, [_request(record) for record in started], "observations")
 
 
-def _request(record: Mapping[str, Any]) -> Request:
-    record = {**record, **{key: _decoded(record.get(key)) for key in ("input", "output")}}
-    try:
-        messages, tools = _input(record["input"])
-        events = events_of([*messages, *_output(record["output"])])
-        return Request(events, read_tools(tools), list(unread(record, _read)))
-    except InputError as error:
-        raise InputError(f"{error.message}; observation {record.get('id')!r:.60}") from error
-
-
-def _name(record: Mapping[str, Any]) -> str:
+def _name(record: Record) -> str:
     return next((key for key in NAMES if record.get(key)), NAMES[-1])
 
 
-def _read(record: Mapping[str, Any]) -> Read:
-    """What `_request` reads of an observation."""
-    return {"type": True, _name(record): True, "input": _input_read, "output": _output_read}
-
-
-def _input_read(value: Any) -> Read:
-    return {"messages": MESSAGES, "tools": [tool_read]} if isinstance(value, dict) else MESSAGES
-
-
-def _output_read(value: Any) -> Read:
-    return message_read(_answer(value)) if isinstance(value, dict) else MESSAGES
-
-
-def _input(value: Any) -> tuple[list[Mapping[str, Any]], Any]:
-    """(messages, tools) of an observation's input."""
-    match value:
-        case {"messages": messages}:
-            return objects("input", messages), value.get("tools")
-        case list():
-            return objects("input", value), None
-        case str():
-            return [{"role": "user", "content": value}], None
-        case _:
-            raise InputError(f"no messages: input: {value!r:.80}")
-
-
-def _output(value: Any) -> list[Mapping[str, Any]]:
-    match value:
-        case None:  # a request that failed
-            return []
-        case str():
-            return [{"role": "assistant", "content": value}]
-        case dict():
-            return [_answer(value)]
-        case _:
-            return objects("output", value)
-
-
-def _answer(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"role": "assistant", **{k: v for k, v in value.items() if v is not None}}
-
-
-def _decoded(value: Any) -> Any:
-    """Exports write JSON values as strings."""
-    if isinstance(value, str) and value[:1] in ("[", "{", '"'):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value
+def _request(record: Record) -> Request:
+    try:
+        one = Observation.read(record)
+        asked = one.input.messages if isinstance(one.input, Prompt) else one.input
+        tools = one.input.tools if isinstance(one.input, Prompt) else None
+        answers = one.output if isinstance(one.output, list) else [one.output]
+        events = events_of([*asked, *(answer for answer in answers if answer)])
+    except InputError as error:
+        raise InputError(f"{error.message}; observation {record.get('id')!r:.60}") from error
+    more = [(path, value) for path, value in one.left_out() if path != _name(record)]
+    return Request(events, declared(tools), more)

@@ -13,166 +13,132 @@ requests (resources, scopes, spans of something else) is of no dialogue: it is c
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Discriminator, Field, Tag
 
 from tft.core.errors import InputError
-from tft.traces.formats.events import (
-    Event,
-    Logged,
-    objects,
-    read_call,
-    read_message,
-    read_result,
-    read_text,
-    result_read,
-)
-from tft.traces.formats.openai_chat import read_tools, tool_read
+from tft.traces.formats import events
+from tft.traces.formats.events import Arguments, Event, Logged, Result, TextPart
+from tft.traces.formats.model import AnyText, Filled, LeftOut, LogModel, Record, T
+from tft.traces.formats.openai_chat import Tools, declared
 from tft.traces.formats.requests import Request, dialogues
-from tft.traces.formats.unread import Read, unread
 
-OPERATION, CONVERSATION = "gen_ai.operation.name", "gen_ai.conversation.id"
+OPERATION: Final = "gen_ai.operation.name"
 OPERATIONS = ("chat", "generate_content")
-MESSAGES = ("gen_ai.input.messages", "gen_ai.output.messages")
-INSTRUCTIONS, TOOLS = "gen_ai.system_instructions", "gen_ai.tool.definitions"
+CONVERSATION: Final = "gen_ai.conversation.id"
+ASKED: Final = "gen_ai.input.messages"
+ANSWERED: Final = "gen_ai.output.messages"
 
 
-def pieces(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(dialogue, span) of every span of a line that is a request to a chat model.
-
-    Attributes of these spans are by name, whatever the form that they were logged in.
-
-    Raises:
-        InputError: no span, or one that names no trace.
-    """
-    for logged in _spans(record):
-        attributes = _attributes(logged.get("attributes"))
-        if attributes.get(OPERATION) in OPERATIONS:
-            span = {**logged, "attributes": attributes}
-            name = _name(span)
-            if not isinstance(name, str) or not name:
-                raise InputError(f"no trace id: traceId is {name!r:.40}")
-            yield name, span
+def _decoded(value: Any) -> Any:
+    """Structured attributes of spans may be JSON strings."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON: {error}") from error
 
 
-def around(record: Mapping[str, Any]) -> Read:
-    """What `pieces` reads of a line: spans of requests."""
-    if "resourceSpans" not in record:
-        return True
-    return {"resourceSpans": [{"scopeSpans": [{"spans": [_is_request]}]}]}
+Decoded = Annotated[Filled[T], BeforeValidator(_decoded)]
 
 
-def parse(name: str, records: Sequence[Mapping[str, Any]]) -> list[Logged]:
-    """The dialogues of one conversation or trace.
+class Text(TextPart):
+    """{"type": "text", "content": "Which floor?"}."""
 
-    Raises:
-        InputError: naming the message's index and what is wrong there.
-    """
-    if not any(MESSAGES[0] in span["attributes"] for span in records):
-        raise InputError(
-            f"no messages: no span has {MESSAGES[0]}; switch the capture of contents on"
-        )
-    return dialogues(name, [_request(span) for span in sorted(records, key=_start)], "spans")
+    text: str = Field(alias="content")
 
 
-def _request(span: Mapping[str, Any]) -> Request:
-    """What a span's model was shown, and its answer; nothing, where no contents were captured."""
-    attributes = span["attributes"]
-    if MESSAGES[0] not in attributes:
-        return Request([], None, list(unread(span, _span_read)))
-    told = (INSTRUCTIONS, *MESSAGES, TOOLS)
-    attributes = {**attributes, **{key: _decoded(attributes.get(key)) for key in told}}
-    return Request(
-        _events(attributes),
-        read_tools(attributes[TOOLS]),
-        list(unread({**span, "attributes": attributes}, _span_read)),
-    )
+class ToolCall(LogModel):
+    """{"type": "tool_call", "id": "call_1", "name": "FindRoom", "arguments": {}}."""
+
+    type: Literal["tool_call"]
+    id: AnyText | None = None
+    name: str
+    arguments: Arguments = None
 
 
-def _events(attributes: Mapping[str, Any]) -> list[Event]:
-    events = []
-    if instructions := attributes[INSTRUCTIONS]:
-        text, note = read_text(0, instructions, "content")
-        events.append(Event("system", 0, text, note=note))
-    asked, answers = (objects(key, attributes[key] or []) for key in MESSAGES)
-    for at, message in enumerate([*asked, *answers[:1]]):
-        events += read_message(at, str(message.get("role")), _message(at, message))
-    if len(answers) > 1:
-        raise InputError(f"several answers: {MESSAGES[1]} holds {len(answers)}; which was given?")
-    return events
+class ToolCallResponse(LogModel):
+    """{"type": "tool_call_response", "id": "call_1", "response": "..."}; `result` in drafts."""
+
+    type: Literal["tool_call_response"]
+    id: AnyText | None = None
+    response: Result[Text] = Field(None, validation_alias=AliasChoices("response", "result"))
 
 
-def _message(at: int, message: Mapping[str, Any]) -> Iterator[Event]:
-    role, texts = message.get("role"), []
-    if role not in ("system", "user", "assistant", "tool"):
-        raise InputError(f"unknown role: message {at}: {role!r:.40}")
-    for part in objects(f"message {at}: parts", message.get("parts")):
-        match part.get("type"):
-            case "text":
-                texts.append(part)
-                continue
-            case "tool_call":
-                event = read_call(at, part.get("name"), part.get("arguments"), part.get("id"))
-            case "tool_call_response":
-                # Named `result` in the conventions' earlier drafts.
-                content = part.get("response", part.get("result"))
-                event = read_result(at, content, part.get("id"), "content")
-            case "reasoning":
-                event = Event("reasoning", at, str(part.get("content")))
-            case kind:
-                raise InputError(f"not text: message {at} holds a part of type {kind!r:.40}")
-        yield from _text(at, role, texts)
-        texts = []
-        yield event
-    yield from _text(at, role, texts)
+class Reasoning(LogModel):
+    """{"type": "reasoning", "content": "..."}."""
+
+    type: Literal["reasoning"]
+    content: AnyText = ""
 
 
-def _text(at: int, role: str, parts: list[Any]) -> Iterator[Event]:
-    text, note = read_text(at, parts, "content")
-    match role:
-        case "user" if parts:
-            yield Event("user", at, text, note=note)
-        case "assistant" if text:
-            yield Event("text", at, text, note=note)
-        case "system" if text:
-            yield Event("system", at, text, note=note)
-        case "tool" if parts:
-            raise InputError(f"orphan result: message {at} of a tool names no call")
+class Message(LogModel):
+    """{"role": "assistant", "parts": [...]}."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    parts: list[
+        Annotated[Text | ToolCall | ToolCallResponse | Reasoning, Field(discriminator="type")]
+    ]
 
 
-def _spans(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    if "resourceSpans" not in record:
-        yield record
-        return
-    for resource in objects("resourceSpans", record["resourceSpans"]):
-        for scope in objects("scopeSpans", resource.get("scopeSpans", [])):
-            yield from objects("spans", scope.get("spans", []))
+class Attributes(LogModel):
+    """Of a span, where the capture of contents is off."""
+
+    operation: str = Field(alias=OPERATION)
+    conversation: Any = Field(None, alias=CONVERSATION)
 
 
-def _is_request(span: Mapping[str, Any]) -> bool:
-    return _attributes(span.get("attributes")).get(OPERATION) in OPERATIONS
+class Contents(Attributes):
+    """Of a span, where the capture of contents is on."""
+
+    instructions: Decoded[str | list[Text]] = Field(None, alias="gen_ai.system_instructions")
+    tools: Decoded[Tools] = Field(None, alias="gen_ai.tool.definitions")
+    asked: Decoded[list[Message]] = Field(None, alias=ASKED)
+    answered: Decoded[list[Message]] = Field(None, alias=ANSWERED)
 
 
-def _name(span: Mapping[str, Any]) -> Any:
-    """The conversation, or else the trace, which the SDK writes into the span's context."""
-    context = span.get("context")
-    trace = span.get("traceId", context.get("trace_id") if isinstance(context, dict) else None)
-    return span["attributes"].get(CONVERSATION) or trace
+def _capture(attributes: Any) -> str:
+    return "on" if isinstance(attributes, dict) and ASKED in attributes else "off"
 
 
-def _start(span: Mapping[str, Any]) -> str:
-    start = span.get("startTimeUnixNano", span.get("start_time"))
-    # OTLP/JSON writes 64-bit numbers as strings; the SDK's are ISO times, which sort as text.
-    return f"{start!s:0>20}"
+class Span(LogModel):
+    """A request of a conversation that its attributes name."""
+
+    attributes: Annotated[
+        Annotated[Contents, Tag("on")] | Annotated[Attributes, Tag("off")], Discriminator(_capture)
+    ]
 
 
+class OtlpSpan(Span):
+    """A request of a trace, {"traceId": "5b8e...", "attributes": ...}."""
+
+    trace: str = Field(alias="traceId")
+
+
+class Context(LogModel):
+    """{"trace_id": "0x5b8e...", "span_id": ...}."""
+
+    trace_id: str
+
+
+class SdkSpan(Span):
+    """A request of a trace, as the Python SDK writes it."""
+
+    context: Context
+
+
+# --- the export around the spans ------------------------------------------------------------------
 def _attributes(value: Any) -> dict[str, Any]:
     """Attributes by name, of OTLP's list of {key, value: {stringValue: ...}} or of an object."""
     if isinstance(value, dict):
         return value
+    if not isinstance(value or [], list) or not all(isinstance(one, dict) for one in value or []):
+        raise InputError(f"no list of objects: attributes: {value!r:.80}")
     found = {}
-    for one in objects("attributes", value or []):
+    for one in value or []:
         name = str(one.get("key"))
         found[name] = _value(one.get("value"))
         if more := {key: one[key] for key in one if key not in ("key", "value")}:
@@ -193,39 +159,108 @@ def _value(value: Any) -> Any:
             return value
 
 
-def _decoded(value: Any) -> Any:
-    """Structured attributes of spans may be JSON strings."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON: an attribute of messages ({error})") from error
+def _chat(span: dict[str, Any]) -> Any:
+    """A request to a chat model, its attributes by name; a span of something else is left out."""
+    attributes = _attributes(span.get("attributes"))
+    is_chat = attributes.get(OPERATION) in OPERATIONS
+    return {**span, "attributes": attributes} if is_chat else LeftOut(span)
 
 
-def _span_read(span: Mapping[str, Any]) -> Read:
-    """What `_request` and `_name` read of a span."""
-    attributes: dict[str, Read] = {OPERATION: True, CONVERSATION: True}
-    if MESSAGES[0] in span["attributes"]:
-        attributes |= {key: [MESSAGE] for key in MESSAGES}
-        attributes |= {INSTRUCTIONS: [TEXT], TOOLS: [tool_read]}
+class Scope(LogModel):
+    """{"spans": [...]}, of one library."""
+
+    spans: list[Annotated[dict[str, Any], AfterValidator(_chat)]] = Field([])
+
+
+class Resource(LogModel):
+    """{"scopeSpans": [...]}, of one service."""
+
+    scopes: list[Scope] = Field([], alias="scopeSpans")
+
+
+class Export(LogModel):
+    """{"resourceSpans": [...]}, a line of the Collector's file exporter."""
+
+    resources: list[Resource] = Field(alias="resourceSpans")
+
+
+def pieces(record: Record) -> Iterator[tuple[str, Record]]:
+    """(dialogue, span) of every span of a line that is a request to a chat model.
+
+    Attributes of these spans are by name, whatever the form that they were logged in.
+
+    Raises:
+        InputError: no span, or one that names no trace.
+    """
+    spans = [_chat(dict(record))]
+    if "resourceSpans" in record:
+        export = Export.read(record)
+        spans = [one for each in export.resources for scope in each.scopes for one in scope.spans]
+    for span in spans:
+        if not isinstance(span, LeftOut):
+            context = span.get("context")
+            trace = span.get(
+                "traceId", context.get("trace_id") if isinstance(context, dict) else None
+            )
+            name = span["attributes"].get(CONVERSATION) or trace
+            if not isinstance(name, str) or not name:
+                raise InputError(f"no trace id: traceId is {name!r:.40}")
+            yield name, span
+
+
+def around(record: Record) -> Iterator[tuple[str, Any]]:
+    """(path, value) of what an export holds around the spans of requests."""
+    if "resourceSpans" in record:
+        yield from Export.read(record).left_out()
+
+
+# --- the dialogues in the spans -------------------------------------------------------------------
+def parse(name: str, records: Sequence[Record]) -> list[Logged]:
+    """The dialogues of one conversation or trace.
+
+    Raises:
+        InputError: naming the message's index and what is wrong there.
+    """
+    spans = [_span(record) for record in sorted(records, key=_start)]
+    if not any(isinstance(span.attributes, Contents) for span in spans):
+        raise InputError(f"no messages: no span has {ASKED}; switch the capture of contents on")
+    return dialogues(name, [_request(span) for span in spans], "spans")
+
+
+def _start(span: Record) -> str:
+    start = span.get("startTimeUnixNano", span.get("start_time"))
+    # OTLP/JSON writes 64-bit numbers as strings; the SDK's are ISO times, which sort as text.
+    return f"{start!s:0>20}"
+
+
+def _span(span: Record) -> Span:
     if span["attributes"].get(CONVERSATION):
-        return {"attributes": attributes}
-    if "traceId" in span:
-        return {"attributes": attributes, "traceId": True}
-    return {"attributes": attributes, "context": {"trace_id": True}}
+        return Span.read(span)
+    return (OtlpSpan if "traceId" in span else SdkSpan).read(span)
 
 
-def _part_read(part: Mapping[str, Any]) -> Read:
-    match part.get("type"):
-        case "tool_call":
-            return {"type": True, "id": True, "name": True, "arguments": True}
-        case "tool_call_response":
-            content = "response" if "response" in part else "result"
-            return {"type": True, "id": True, content: partial(result_read, key="content")}
-        case _:
-            return TEXT
+def _request(span: Span) -> Request:
+    told, more = span.attributes, list(span.left_out())
+    if not isinstance(told, Contents):
+        return Request([], None, more)
+    answers = told.answered or []
+    said = list(events.said(0, "system", told.instructions)) if told.instructions else []
+    said += events.events_of([*(told.asked or []), *answers[:1]], _events)
+    if len(answers) > 1:
+        raise InputError(f"several answers: {ANSWERED} holds {len(answers)}; which was given?")
+    return Request(said, declared(told.tools), more)
 
 
-TEXT: Read = {"type": True, "content": True}
-MESSAGE: Read = {"role": True, "parts": [_part_read]}
+def _events(at: int, message: Message) -> Iterator[Event]:
+    for part in events.runs(message.parts):
+        match part:
+            case ToolCall():
+                yield events.called(at, part.name, part.arguments, part.id)
+            case ToolCallResponse():
+                yield events.returned(at, part.response, part.id)
+            case Reasoning():
+                yield Event("reasoning", at, part.content)
+            case _ if message.role == "tool":
+                raise InputError(f"orphan result: message {at} of a tool names no call")
+            case _:
+                yield from events.said(at, message.role, part)

@@ -15,7 +15,7 @@ class Request(NamedTuple):
 
     events: list[Event]
     tools: list[dict[str, Any]] | None
-    unread: list[tuple[str, Any]]
+    left_out: list[tuple[str, Any]]
 
 
 def dialogues(name: str, requests: Sequence[Request], what: str) -> list[Logged]:
@@ -48,7 +48,7 @@ def dialogues(name: str, requests: Sequence[Request], what: str) -> list[Logged]
 
 def _beside(request: Request, last: Request) -> Iterator[tuple[str, Any]]:
     """(path, value) of what a request holds that the last one of its dialogue does not tell."""
-    for path, value in request.unread:
+    for path, value in request.left_out:
         yield f".{path}", value
     told = {(event.kind, event.text) for event in last.events}
     for at, event in enumerate(request.events):

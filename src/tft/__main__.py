@@ -1,5 +1,0 @@
-"""`python -m tft` is `tft`."""
-
-from tft.cli import main
-
-main(prog_name="tft")

@@ -1,0 +1,29 @@
+"""What the documents name is there."""
+
+import re
+
+import pytest
+from fixtures.repository import ROOT
+
+# What ships; what stages write is there after a run alone.
+SOURCES = r"\.ci benchmarks docs examples models/base results src stages tests".split()
+
+
+@pytest.mark.parametrize(
+    ("document", "folders"),
+    [
+        ("README.md", SOURCES),
+        ("docs/LOG.md", ["results"]),  # it also tells of code that is gone
+        ("examples/parcels/README.md", SOURCES),
+        ("benchmarks/README.md", SOURCES),
+    ],
+)
+def test_files_that_a_document_names_exist(document: str, folders: list[str]) -> None:
+    path = ROOT / document
+    text = path.read_text(encoding="utf-8").replace("results/NAME/", "")  # of any name
+    links = re.findall(r"\]\(([^)#\s]+)", text)
+    found = {path.parent / link for link in links if "://" not in link}
+    named = rf"(?<![\w./-])(?:{'|'.join(folders)})/[\w./-]*"
+    found |= {ROOT / name.rstrip(".") for name in re.findall(named, text)}
+    assert found
+    assert not [str(one) for one in found if not one.exists()]

@@ -1,0 +1,63 @@
+"""What DVC's run cache saves: work that was done once, here or in another clone, is not repeated."""
+
+import shutil
+
+import pytest
+from fixtures.project import FINISHED, FirstRun, Project
+
+pytestmark = pytest.mark.vllm
+
+
+@pytest.fixture(scope="module")
+def clone(first_run: FirstRun, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A colleague's clone with an empty TFT_CACHE, which shares a remote with the first run."""
+    folder = tmp_path_factory.mktemp("clone")
+    first, remote = first_run.project, folder / "remote"
+    remote.mkdir()
+    first.run("dvc", "remote", "add", "--local", "--default", "--force", "shared", str(remote))
+    first.run("dvc", "push", "--run-cache")
+
+    root = folder / "repository"
+    first.run("git", "clone", "--quiet", "--branch", FINISHED, str(first.root), str(root))
+    clone = Project(root, folder / "cache")
+    clone.run("dvc", "remote", "add", "--local", "--default", "shared", str(remote))
+    clone.run("dvc", "pull", "--run-cache")
+    return clone
+
+
+def test_another_clone_runs_no_stage_after_pulling(clone: Project) -> None:
+    assert clone.stages_run_by("dvc", "repro") == set()
+    assert clone.status() == []
+    assert not clone.cache.exists()
+
+
+def test_another_clone_runs_no_stage_without_the_lock_file_and_the_outputs(clone: Project) -> None:
+    before = (clone.root / "dvc.lock").read_bytes()
+    (clone.root / "dvc.lock").unlink()
+    for output in ("data", "models/adapters", "models/students", "reports", "metrics"):
+        shutil.rmtree(clone.root / output)
+    assert clone.stages_run_by("dvc", "repro") == set()
+    assert (clone.root / "dvc.lock").read_bytes() == before
+    assert clone.status() == []
+    assert not clone.cache.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "stage"),
+    [
+        ("report__pipeline", "tft", "report"),
+        ("filter__thresholds__schema_drift__min_relevance", 2, "filter@schema_drift"),
+    ],
+)
+def test_a_param_that_is_changed_back_and_forth_runs_its_stage_once(
+    clone: Project, key: str, value: object, stage: str
+) -> None:
+    params = clone.root / "params.yaml"
+    original = params.read_bytes()
+    clone.edit_params(**{key: value})
+    changed = params.read_bytes()
+    assert stage in clone.stages_run_by("dvc", "repro")
+    for content in (original, changed, original):
+        params.write_bytes(content)
+        assert clone.stages_run_by("dvc", "repro") == set()
+    assert clone.status() == []
