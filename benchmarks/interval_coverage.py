@@ -8,10 +8,10 @@ test is computed for each test set. The aim is that 93 to 97 % of intervals cove
 4 to 6 % of the tests of equal cells have p < 0.05.
 
 - Means: beta-binomial scores.
-- Pairs of cells: normal scores cut at a threshold, which are sums of effects of the conversation, of
-  the turn, and of the cell in the conversation.
-- Corrected scores: scores from the populations of means, given by a judge that errs. Its error rates
-  are estimated from as many other turns as in experiments/judge_agreement/judge.json.
+- Pairs of cells: normal scores cut at a threshold, which are sums of effects of the conversation,
+  of the turn, and of the cell in the conversation.
+- Corrected scores: scores from the populations of means, given by a judge that errs. Its error
+  rates are estimated from as many other turns as in experiments/judge_agreement/judge.json.
 """
 
 import warnings
