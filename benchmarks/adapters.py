@@ -1,12 +1,12 @@
-"""Ten adapters on one engine against ten engine starts: seconds, start included, and peak memory.
+"""Ten adapters on one engine, compared with ten engine starts: seconds and peak memory.
 
 Reads: data/split/, the student's base, models/adapters (used in turn until there are ten)
 Run:   python benchmarks/adapters.py [--number 10]
 
-Each run is a process of its own that calls `tft.predict.students.predict` with an empty cache, as
-the stage does; imports count. Ten starts are ten times the median of one, measured in turn with the
-other. Memory is the peak of what the process and its children hold together (proportional set size,
-so that shared pages count once).
+Each run is a separate process that calls `tft.predict.students.predict` with an empty cache, as the
+stage does. Times include imports and the start of the engine. Ten starts are ten times the median
+of one; the two runs alternate. Memory is the peak of the process and its children together
+(proportional set size, which counts shared pages once).
 """
 
 import itertools
@@ -30,16 +30,16 @@ POLL = 0.2  # seconds
 
 
 def answer(number: int, conversations: int | None) -> None:
-    """The run that is measured: `number` adapters, every turn, one engine."""
+    """The measured run: `number` adapters answer every turn on one engine."""
     params, student, task, tokenizer = setting()
     tests = read_conversations(Path("data/split/test.parquet"))[:conversations]
     room = student.max_length - params.predict.max_new_tokens
-    found = sorted(Path("models/adapters").iterdir())
-    if not found:
+    folders = sorted(Path("models/adapters").iterdir())
+    if not folders:
         raise InputError("no adapter in models/adapters; `dvc repro finetune` makes them")
     adapters = {
         f"adapter-{index}": path
-        for index, path in zip(range(number), itertools.cycle(found), strict=False)
+        for index, path in zip(range(number), itertools.cycle(folders), strict=False)
     }
     with tempfile.TemporaryDirectory() as cache:
         predict(student, tokenizer, prompts(tokenizer, task, tests, room), adapters,
@@ -47,19 +47,19 @@ def answer(number: int, conversations: int | None) -> None:
 
 
 def held_by(process: psutil.Process) -> int:
-    """Bytes that a process and its children hold together."""
+    """The memory of a process and its children, in bytes."""
     total = 0
-    for one in (process, *process.children(recursive=True)):
+    for member in (process, *process.children(recursive=True)):
         try:
-            total += one.memory_full_info().pss
-        except psutil.NoSuchProcess:  # it ended between the listing and the reading
+            total += member.memory_full_info().pss
+        except psutil.NoSuchProcess:  # it ended after it was listed
             continue
     return total
 
 
 @click.command(help=__doc__)
-@click.option("--number", default=10, show_default=True, help="of adapters")
-@click.option("--conversations", type=int, help="the first so many of the held-out ones  [all]")
+@click.option("--number", default=10, show_default=True, help="Number of adapters.")
+@click.option("--conversations", type=int, help="Number of held-out conversations.  [all]")
 @click.option("--repeats", default=3, show_default=True)
 @click.option("--measured", is_flag=True, hidden=True)
 def main(number: int, conversations: int | None, repeats: int, measured: bool) -> None:
@@ -89,7 +89,7 @@ def main(number: int, conversations: int | None, repeats: int, measured: bool) -
     times = interleaved({together: lambda: run(number), alone: lambda: run(1)}, repeats)
     starts = number * statistics.median(times[alone])
     show(
-        f"{number} adapters: one engine against {number} engine starts",
+        f"{number} adapters: one engine compared with {number} engine starts",
         ["", "seconds", "peak GiB"],
         [
             [name, spread(times[name]), spread([peak / GIB for peak in peaks[adapters]])]

@@ -1,10 +1,10 @@
-"""Training steps on packed rows: attention by segments against one T x T mask.
+"""Training steps on packed rows: attention by segments, compared with a T x T mask.
 
 Reads: data/direct/baseline/train.parquet, data/split/task.json, the student's base
 Run:   python benchmarks/attention.py [--row-tokens 4096] [--rows 6]
 
-The same rows, weights and SDPA kernels, forward and backward in bf16 autocast; the gradients of the
-first row are compared before anything is timed.
+Both use the same rows, weights, and SDPA kernels, forward and backward in bf16 autocast. The
+gradients of the first row are compared before anything is timed.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ from tft.student.pack import Row, pack
 
 
 def gradients(model: torch.nn.Module, row: Row, by: str) -> torch.Tensor:
-    """One step without the update."""
+    """The gradients of one step, without the update."""
     device = next(model.parameters()).device
     inputs = row.inputs()
     if by == "mask":
@@ -45,11 +45,13 @@ def gradients(model: torch.nn.Module, row: Row, by: str) -> torch.Tensor:
 def main(row_tokens: int, number: int, repeats: int) -> None:
     _, student, task, tokenizer = setting()
     conversations = read_conversations(Path("data/direct/baseline/train.parquet"))[: 8 * number]
-    encoded = [encode(tokenizer, task, one, student.max_length) for one in conversations]
+    encoded = [
+        encode(tokenizer, task, by_segments, student.max_length) for by_segments in conversations
+    ]
     rows = list(pack(encoded, shared_prefix(encoded), row_tokens))[:number]
     model = load_model(student.base).to("cuda" if torch.cuda.is_available() else "cpu")
-    one, other = (gradients(model, rows[0], by) for by in ("segments", "mask"))
-    difference = ((one - other).norm() / other.norm()).item()
+    by_segments, by_mask = (gradients(model, rows[0], by) for by in ("segments", "mask"))
+    difference = ((by_segments - by_mask).norm() / by_mask.norm()).item()
     assert difference < 0.02, f"gradients differ by {difference:.1%}: more than bf16 explains"
 
     def steps(by: str) -> float:

@@ -1,11 +1,12 @@
-"""What each member of the rules committee contributes: how often it has a word, and is right.
+"""What each labeling function contributes: how often it gives a label, and is right.
 
 Reads: data/split/train.parquet (the truth), data/direct/*/train.parquet,
        data/relabeled/*/decisions.parquet
 Run:   python benchmarks/committee.py
 
-Over the turns of kept traces whose truth is known, service calls apart from talk. A member is right
-if it names the right tool; to know only that some service was called is right wherever one was.
+Measured on the turns of kept traces whose correct calls are known, separately for service calls and
+talk. A labeling function is right if it names the right tool. A label that says only that some
+service was called is right if one was.
 """
 
 import json
@@ -28,31 +29,31 @@ def rows_of(scenario: str) -> list[list[str]]:
     pool = read_conversations(Path("data/split/train.parquet"))
     truth = truth_for(params.scenario(scenario), pool)
     assert truth is not None, "nobody knows the right calls of your own traces"
-    right = {key(one): dict(one.turns()) for one in truth}
+    right = {key(trace): dict(trace.turns()) for trace in truth}
     traces = read_conversations(Path("data/direct") / scenario / "train.parquet")
     tools = {
-        (one.id, index): call.name
-        for one in traces
-        for index, call in right.get(key(one), {}).items()
+        (trace.id, index): call.name
+        for trace in traces
+        for index, call in right.get(key(trace), {}).items()
     }
     decisions = read_rows(Path("data/relabeled") / scenario / "decisions.parquet", DECISIONS)
-    known = [
+    decided = [
         (tools[place], json.loads(row["votes"]), row["name"])
         for row in decisions
         if (place := (row["conversation"], row["turn"])) in tools
     ]
     rows = []
-    for what, turns in (
-        ("service", [one for one in known if one[0] != RESPOND]),
-        ("talk", [one for one in known if one[0] == RESPOND]),
+    for kind, turns in (
+        ("service", [turn for turn in decided if turn[0] != RESPOND]),
+        ("talk", [turn for turn in decided if turn[0] == RESPOND]),
     ):
-        row = [scenario, what, str(len(turns))]
+        row = [scenario, kind, str(len(turns))]
         for member in MEMBERS:
-            said = [(tool, votes[member][0]) for tool, votes, _ in turns if votes[member]]
+            labels = [(tool, votes[member][0]) for tool, votes, _ in turns if votes[member]]
             hits = sum(
-                name == tool or (name == SERVICE and what == "service") for tool, name in said
+                name == tool or (name == SERVICE and kind == "service") for tool, name in labels
             )
-            row.append(f"{len(said)}, {hits / len(said):.3f}" if said else "0")
+            row.append(f"{len(labels)}, {hits / len(labels):.3f}" if labels else "0")
         row.append(f"{sum(name == tool for tool, _, name in turns) / len(turns):.3f}")
         rows.append(row)
     return rows
@@ -61,7 +62,7 @@ def rows_of(scenario: str) -> list[list[str]]:
 @click.command(help=__doc__)
 def main() -> None:
     rows = [row for scenario in load_params().run for row in rows_of(scenario)]
-    members = [f"{member}: says, right" for member in MEMBERS]
+    members = [f"{member}: labels, right" for member in MEMBERS]
     show("The committee, by member", ["scenario", "turns of", "n", *members, "decided right"], rows)
 
 

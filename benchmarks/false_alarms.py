@@ -1,12 +1,12 @@
-"""How often the rules judge finds fault with what people wrote, and misses what they did not write.
+"""False alarms of the rules judge on what people wrote, and hits on messages that do not belong.
 
 Reads: the published traces (TFT_PUBLISHED, else `published` in params.yaml)
 Run:   python benchmarks/false_alarms.py
 
 Every message of the clean published traces is judged in its place, against a reference that reports
-any result and answers any question, so that all rules apply: each fault found is a false alarm, but
-for slips of the writers. Then the message of another conversation stands in its place: what is
-found now is a hit, though some messages fit anywhere.
+every result and answers every question, so that all rules apply. Each fault found is a false alarm,
+except for mistakes of the writers. Then each message is replaced by one from another conversation.
+Faults found now are hits, although some messages fit anywhere.
 """
 
 from collections import Counter
@@ -24,33 +24,35 @@ from tft.corpus.published import read_published
 from tft.standins.judge.verdict import judge
 
 REFERENCE = ToolCall(RESPOND, {"message": "Sorry, yes."})
-APART = 100  # messages between one and the one that takes its place
+APART = 100  # the distance in messages between a message and its replacement
 
 Place = tuple[Sequence[Message], ToolCall]
 
 
 def faults(
-    found: Sequence[Place], task: Task, today: date | None, reference: ToolCall = REFERENCE
+    judged_places: Sequence[Place], task: Task, today: date | None, reference: ToolCall = REFERENCE
 ) -> Counter[str]:
-    """Faults found, by kind."""
-    turns = [Turn("c", len(before), tuple(before), reference, said, "") for before, said in found]
+    """The faults found, by kind."""
+    turns = [
+        Turn("c", len(before), tuple(before), reference, call, "") for before, call in judged_places
+    ]
     verdicts = judge(turns, task, today)
-    return Counter(one.reason.split(":")[0] for one in verdicts if not one.good)
+    return Counter(verdict.reason.split(":")[0] for verdict in verdicts if not verdict.good)
 
 
 def places(conversations: Iterable[Conversation]) -> list[Place]:
-    """Every message of the agents, with what comes before it."""
+    """Every message of the agent, with the messages before it."""
     return [
-        (one.messages[:index], call)
-        for one in conversations
-        for index, call in one.turns()
+        (conversation.messages[:index], call)
+        for conversation in conversations
+        for index, call in conversation.turns()
         if call.name == RESPOND
     ]
 
 
 def clean(conversations: Iterable[Conversation]) -> list[Conversation]:
-    """The clean ones of the published traces."""
-    return [one for one in conversations if "scenario-1" in one.source]
+    """The clean traces among the published ones."""
+    return [conversation for conversation in conversations if "scenario-1" in conversation.source]
 
 
 @click.command(help=__doc__)
@@ -60,11 +62,13 @@ def main() -> None:
     conversations, task = read_published(archive, params.published)
     own = places(clean(conversations))
     moved = [call for _, call in own[APART:] + own[:APART]]
-    swapped = [(before, said) for (before, _), said in zip(own, moved, strict=True)]
+    swapped = [(before, call) for (before, _), call in zip(own, moved, strict=True)]
     rows = []
-    for name, found in (("as written", own), ("of another conversation", swapped)):
-        kinds = faults(found, task, params.judge.today)
-        rows.append([name, len(found), kinds.total(), f"{kinds.total() / len(found):.4f}"])
+    for name, judged_places in (("as written", own), ("of another conversation", swapped)):
+        kinds = faults(judged_places, task, params.judge.today)
+        rows.append(
+            [name, len(judged_places), kinds.total(), f"{kinds.total() / len(judged_places):.4f}"]
+        )
         click.echo(f"{name}: {dict(kinds.most_common())}")
     click.echo(tabulate(rows, ["messages", "number", "found bad", "share"], disable_numparse=True))
 

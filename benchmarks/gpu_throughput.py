@@ -1,16 +1,17 @@
-"""Tokens a second and model FLOP utilisation of LoRA training in bf16, packed: Qwen3-1.7B's shape.
+"""Tokens per second and model FLOP utilization of packed LoRA training, in Qwen3-1.7B's shape.
 
-Run:   python benchmarks/gpu_throughput.py            (a GPU; random weights, nothing is downloaded)
+Run:   python benchmarks/gpu_throughput.py            (on a GPU; random weights, no downloads)
        python benchmarks/gpu_throughput.py --device cpu --layers 2 --row-tokens 1024 --steps 3
 
-The conversations are random tokens in the shape of S1's (a shared prompt, then a fifth of the
-tokens trained on), packed by `tft.student.pack` and attended to by segments, as `finetune` does it;
-the step is forward, loss, backward, AdamW. Only what the model needs counts as work (the formula is
-printed), so padding, masked attention or recomputation would lower the figure. Weights that are
-frozen get no gradient of their own: 4 FLOPs a weight and token, not 6.
+Conversations are random tokens in the shape of S1's (a shared prompt, and a fifth of the other
+tokens as targets), packed by `tft.student.pack` and attended to by segments, as in `finetune`. A
+step is forward, loss, backward, and AdamW. Only what the model requires counts as work (the formula
+is printed), so padding, masked attention, or recomputation would lower the result. Frozen weights
+have no gradient, so they take 4 instead of 6 FLOPs per weight and token.
 
-The floor is that work at the speed of a large bf16 matrix product, measured here first, and at the
-maker's figure where `--peak` (dense bf16 TFLOP/s: H100 and H200 SXM 989, A100 312) gives it.
+The floor is the time of this work at the speed of a large bf16 matrix product, which is measured
+first, and at the manufacturer's speed if `--peak` gives it (dense bf16 TFLOP/s: H100 and H200 SXM
+989, A100 312).
 """
 
 import math
@@ -32,16 +33,17 @@ from tft.student.pack import Row, pack
 
 FORMULA = """\
 FLOPs of a step = 4 F T + 6 A T + 4 h V P + 12 L H d S
-  F  frozen weights of the linear layers: forward 2, gradient of the input 2 FLOPs a token
-  A  LoRA weights: forward 2, gradient of the input 2, of the weight 2
-  T  tokens of the row; P predicted ones: the head (hidden size h, vocabulary V) runs on them alone
-  S  pairs of tokens that see each other; L layers, H heads of size d: two products forward, four
-     backward, 2 FLOPs each"""
+  F  frozen weights of the linear layers; FLOPs per token: 2 forward, 2 for the input's gradient
+  A  LoRA weights; FLOPs per token: 2 forward, 2 for the input's gradient, 2 for the weight's
+  T  tokens of the row; P of them are predicted, and only on these runs the head (hidden size h,
+     vocabulary V)
+  S  pairs of tokens where one attends to the other; L layers, H heads of size d: two products
+     forward, four backward, 2 FLOPs each"""
 PREFIX, CONVERSATION, TURNS = (
     700,
     900,
     10,
-)  # tokens, tokens, turns: about S1's with Qwen's tokenizer
+)  # tokens, tokens, turns: similar to S1 with Qwen's tokenizer
 
 
 def conversations(vocabulary: int, number: int) -> list[Encoded]:
@@ -58,7 +60,7 @@ def conversations(vocabulary: int, number: int) -> list[Encoded]:
 
 
 def work(row: Row, config: Qwen3Config, frozen: int, adapted: int) -> dict[str, float]:
-    """FLOPs of a training step by the formula, by what they are spent on."""
+    """The FLOPs of a training step by the formula, by part of the model."""
     tokens = len(row.ids)
     pairs = 0
     for start, end, sees in row.segments:
@@ -74,7 +76,7 @@ def work(row: Row, config: Qwen3Config, frozen: int, adapted: int) -> dict[str, 
 
 
 def matrix_speed(device: torch.device, size: int) -> float:
-    """FLOP/s of a bf16 matrix product of the given size, random data, median of 5."""
+    """The median speed of a bf16 matrix product of random data, in FLOP/s."""
     a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
     return 2 * size**3 / statistics.median(timed(device, lambda: a @ b) for _ in range(7))
 
@@ -106,9 +108,9 @@ def step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, row: Row) -> 
 @click.option("--device", "name", default="cuda", show_default=True)
 @click.option("--layers", default=28, show_default=True)
 @click.option("--row-tokens", default=16384, show_default=True)
-@click.option("--steps", default=20, show_default=True, help="timed, after 3 that are not")
-@click.option("--peak", type=float, help="the maker's dense bf16 TFLOP/s")
-@click.option("--checkpointing", is_flag=True, help="recompute activations: less memory")
+@click.option("--steps", default=20, show_default=True, help="Timed steps, after 3 untimed ones.")
+@click.option("--peak", type=float, help="The manufacturer's dense bf16 TFLOP/s.")
+@click.option("--checkpointing", is_flag=True, help="Recompute activations to save memory.")
 def main(
     name: str, layers: int, row_tokens: int, steps: int, peak: float | None, checkpointing: bool
 ) -> None:
@@ -163,12 +165,12 @@ def main(
         ],
     )  # fmt: skip
     speeds = {"measured matrix product": measured} | (
-        {"maker's figure": peak * 1e12} if peak else {}
+        {"manufacturer's figure": peak * 1e12} if peak else {}
     )
     memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else math.nan
     show(
         f"{layers} layers, LoRA rank 64, bf16{', checkpointing' if checkpointing else ''}",
-        ["floor", "TFLOP/s", "floor, s", "measured, s", "utilisation", "tokens/s",
+        ["floor", "TFLOP/s", "floor, s", "measured, s", "utilization", "tokens/s",
          "step, s: median", "peak GiB"],
         [
             [floor, f"{speed / 1e12:,.2f}", f"{total / speed:.2f}", f"{took:.2f}",

@@ -1,12 +1,12 @@
-"""How the time of training and of prediction grows with the number of conversations and turns.
+"""How the times of training and prediction grow with the number of conversations and turns.
 
 Reads: data/direct/baseline/train.parquet, data/split/task.json, the student's base
 Run:   python benchmarks/growth.py [--plot docs/growth.svg]     (needs the extra `bench`)
 
-Training: an epoch over 100, 300 and 900 of S1's conversations, which come again under new ids
-where there are too few. Prediction: 100, 359 and 1,000 different turns of S1 by the untuned student
-on one engine, the prefix cache empty each time. An exponent is the slope of a least-squares line
-through log median seconds over log size: 1 is linear.
+Training: one epoch over 100, 300, and 900 conversations of S1, repeated under new ids if there are
+too few. Prediction: 100, 359, and 1,000 different turns of S1 by the untuned student on one engine,
+with an empty prefix cache each time. An exponent is the slope of a least-squares line through log
+median seconds over log size; 1 means linear.
 """
 
 import statistics
@@ -63,7 +63,7 @@ def plot(path: Path, panels: Sequence[tuple[str, str, Times]]) -> None:
 
 @click.command(help=__doc__)
 @click.option("--train-sizes", default="100,300,900", show_default=True)
-@click.option("--predict-sizes", default="100,359,1000", show_default=True, help="empty: none")
+@click.option("--predict-sizes", default="100,359,1000", show_default=True, help="Empty for none.")
 @click.option("--repeats", default=3, show_default=True)
 @click.option("--plot", "path", default="docs/growth.svg", show_default=True,
               type=click.Path(path_type=Path, dir_okay=False))  # fmt: skip
@@ -71,13 +71,13 @@ def main(train_sizes: str, predict_sizes: str, repeats: int, path: Path) -> None
     params, student, task, tokenizer = setting()
     traces = read_conversations(Path("data/direct/baseline/train.parquet"))
     sizes = [int(size) for size in train_sizes.split(",")]
-    encoded = [encode(tokenizer, task, one, student.max_length) for one in traces]
-    again = [
-        replace(one, id=f"{one.id}/{copy}")
+    encoded = [encode(tokenizer, task, trace, student.max_length) for trace in traces]
+    repeated = [
+        replace(encoded_trace, id=f"{encoded_trace.id}/{copy}")
         for copy in range(-(-max(sizes) // len(encoded)))
-        for one in encoded
+        for encoded_trace in encoded
     ]
-    rows = {size: pack_epoch(again[:size], student) for size in sizes}
+    rows = {size: pack_epoch(repeated[:size], student) for size in sizes}
     rate = student.train.learning_rate
     times = interleaved(
         {f"{size}": lambda size=size: train_packed(rows[size], student, rate, 1)[0]
@@ -88,30 +88,30 @@ def main(train_sizes: str, predict_sizes: str, repeats: int, path: Path) -> None
 
     if predict_sizes:
         room = student.max_length - params.predict.max_new_tokens
-        asked = prompts(tokenizer, task, traces, room)
+        turn_prompts = prompts(tokenizer, task, traces, room)
         sizes = [int(size) for size in predict_sizes.split(",")]
-        assert max(sizes) <= len(asked), f"S1 has {len(asked)} turns"
-        longest = max(len(prompt.ids) for prompt in asked[: max(sizes)])
+        assert max(sizes) <= len(turn_prompts), f"S1 has {len(turn_prompts)} turns"
+        longest = max(len(prompt.ids) for prompt in turn_prompts[: max(sizes)])
         options = engine_options(student, longest, params.predict)
-        engine = start_vllm(student.base, "install it: it is what is measured", **options)
+        engine = start_vllm(student.base, "install it, because it is measured here", **options)
 
         def run(size: int) -> float:
             return seconds(
-                lambda: ask_afresh(engine, tokenizer, asked[:size], None, params.predict)
+                lambda: ask_afresh(engine, tokenizer, turn_prompts[:size], None, params.predict)
             )
 
         times = interleaved({f"{size}": lambda size=size: run(size) for size in sizes}, repeats)
         panels.append(("Prediction", "turns", {int(size): took for size, took in times.items()}))
 
-    for title, unit, found in panels:
-        base = next(iter(found.values()))
+    for title, unit, times_by_size in panels:
+        base = next(iter(times_by_size.values()))
         show(
-            f"{title}: exponent {exponent(found):.2f}",
-            [unit, "seconds", "times the first"],
+            f"{title}: exponent {exponent(times_by_size):.2f}",
+            [unit, "seconds", "relative to the first"],
             [
                 [f"{size:,}", spread(took),
                  f"{statistics.median(took) / statistics.median(base):.2f}"]
-                for size, took in found.items()
+                for size, took in times_by_size.items()
             ],
         )  # fmt: skip
     plot(path, panels)

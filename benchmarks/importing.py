@@ -1,13 +1,13 @@
-"""Seconds and peak memory of importing logs, by their number of traces.
+"""Time and peak memory of importing logs, by the number of traces.
 
 Reads: examples/parcels
 Run:   python benchmarks/importing.py [--traces 1000 --traces 10000]
 
-A log of so many traces is the example's, again and again under new ids. Each step is a process of
-its own: importing modules alone, reading (every conversation made and let go), the stage fetch
-(read and written), the stage split (read three times: to draw, for each side), and the stages
-traces and filter, which hold all conversations at once. Seconds are of the processor, memory is a
-process's largest resident set.
+A log repeats the traces of the example under new ids. Each step is a separate process: importing
+modules only, reading (each conversation is discarded), the stage fetch (reads and writes), the
+stage split (reads three times: to draw, and for each part), and the stages traces and filter, which
+hold all conversations in memory. Seconds are CPU time, and memory is the largest resident set of
+the process.
 """
 
 import os
@@ -47,7 +47,7 @@ def write_log(folder: Path, traces: int) -> None:
 
 
 def measured(step: str, folder: Path) -> tuple[float, float]:
-    """(seconds, MiB) of a process of its own."""
+    """(seconds, MiB) of a step in a separate process."""
     code = STEPS[step]
     arguments = [code] if code.endswith(".py") else ["-c", code]
     arguments += ["own"] if step in OF_A_SCENARIO else []

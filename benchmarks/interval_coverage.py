@@ -1,14 +1,17 @@
-"""How often 95 % intervals hold the true value, and how often equal cells differ significantly.
+"""How often 95 % intervals cover the true value, and how often equal cells differ significantly.
 
 Run:   python benchmarks/interval_coverage.py [--replications 10000]
 
-Test sets of 34 conversations are drawn again and again from a population whose mean is known, with
-scores that lie nearer to each other within a conversation than between two; each is given every
-interval and every test. Wanted: 93 to 97 % of the intervals hold the mean, and 4 to 6 % of the
-tests of equal cells have p < 0.05. Means: beta-binomial scores. Pairs of cells: normal scores cut
-at a threshold, the sum of what a conversation, a turn, and a cell in a conversation contribute.
-Corrected scores: of the means' populations, by a judge that errs, and of which is known what its
-errors on other turns, as many as experiments/judge_agreement/judge.json rests on, tell.
+Test sets of 34 conversations are drawn repeatedly from a population with a known mean, in which
+scores are more similar within a conversation than between conversations. Every interval and every
+test is computed for each test set. The aim is that 93 to 97 % of intervals cover the mean, and that
+4 to 6 % of the tests of equal cells have p < 0.05.
+
+- Means: beta-binomial scores.
+- Pairs of cells: normal scores cut at a threshold, which are sums of effects of the conversation,
+  of the turn, and of the cell in the conversation.
+- Corrected scores: scores from the populations of means, given by a judge that errs. Its error
+  rates are estimated from as many other turns as in experiments/judge_agreement/judge.json.
 """
 
 import warnings
@@ -34,11 +37,11 @@ from tft.evaluation.statistics import (
 )
 
 CONVERSATIONS = 34
-# How many turns conversations have; about as many as the benchmark's test conversations.
+# The numbers of turns of conversations, similar to those of the benchmark's test conversations.
 TURNS = np.array([6, 7, 7, 8, 8, 9, 9, 9, 10, 10, 10, 11, 11, 12, 12, 13, 14, 15, 16, 20])
 SERVICE_CALLS = np.array([1, 1, 2, 2, 2, 2, 3, 3, 4])
 RESAMPLES = 999
-AT_ONCE = 100  # test sets: memory
+AT_ONCE = 100  # test sets in memory at a time
 
 
 class Means(NamedTuple):
@@ -46,7 +49,7 @@ class Means(NamedTuple):
 
     label: str
     mean: float
-    correlation: float  # of two turns of one conversation
+    correlation: float  # between two turns of one conversation
     turns: Array = TURNS
 
 
@@ -55,18 +58,18 @@ class Pairs(NamedTuple):
 
     label: str
     means: tuple[float, float]
-    conversation: float  # shares of the normal scores' variance
+    conversation: float  # this and the next two are shares of the variance of normal scores
     turn: float
     cells: tuple[float, float]
 
 
 class Judged(NamedTuple):
-    """A population of one cell's conversations and the judge that errs on them."""
+    """A population of one cell's conversations, and a judge that errs on them."""
 
     truth: Means
     sensitivity: float = 0.98
     specificity: float = 0.88
-    verdicts: tuple[int, int] = (113, 42)  # good and bad turns on which it was measured
+    verdicts: tuple[int, int] = (113, 42)  # good and bad turns on which its errors were measured
 
 
 MEANS = (
@@ -105,23 +108,25 @@ def draw_means(population: Means, n: int, rng: np.random.Generator) -> tuple[Arr
 
 
 def draw_pairs(population: Pairs, n: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
-    """(one cell's totals, the other's, turns) of n test sets."""
+    """(totals of the first cell, totals of the second, turns) of n test sets."""
     turns = rng.choice(TURNS, (n, CONVERSATIONS))
     shape = (*turns.shape, TURNS.max())
-    there = np.arange(TURNS.max()) < turns[..., np.newaxis]
+    exists = np.arange(TURNS.max()) < turns[..., np.newaxis]
     shared = population.conversation**0.5 * rng.normal(size=(*turns.shape, 1))
     shared = shared + population.turn**0.5 * rng.normal(size=shape)
     totals = []
     for mean, share in zip(population.means, population.cells, strict=True):
-        rest = 1 - population.conversation - population.turn - share
-        own = share**0.5 * rng.normal(size=(*turns.shape, 1)) + rest**0.5 * rng.normal(size=shape)
-        good = (shared + own < norm.ppf(mean)) & there
+        remaining = 1 - population.conversation - population.turn - share
+        own = share**0.5 * rng.normal(size=(*turns.shape, 1)) + remaining**0.5 * rng.normal(
+            size=shape
+        )
+        good = (shared + own < norm.ppf(mean)) & exists
         totals.append(good.sum(-1).astype(float))
     return *totals, turns.astype(float)
 
 
 def bootstrap_intervals(totals: Array, turns: Array) -> dict[str, tuple[Array, Array]]:
-    """The intervals that scipy reads off the bootstrap's distribution; NaN holds nothing."""
+    """The intervals that scipy derives from the bootstrap distribution; NaN covers nothing."""
     with np.errstate(invalid="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DegenerateDataWarning)
         return {
@@ -134,7 +139,7 @@ def bootstrap_intervals(totals: Array, turns: Array) -> dict[str, tuple[Array, A
 
 
 def other_tests(ours: Array, theirs: Array) -> dict[str, Array]:
-    """The p of other paired tests."""
+    """The p values of other paired tests."""
     return {
         "sign flips": permutation_test(
             (ours, theirs), lambda ours, theirs, axis: (ours - theirs).sum(axis),
@@ -147,7 +152,7 @@ def other_tests(ours: Array, theirs: Array) -> dict[str, Array]:
 def coverage_of_means(
     population: Means, replications: int, ours_alone: bool = False
 ) -> dict[str, float]:
-    """The share of test sets whose interval holds the population's mean, by method."""
+    """The share of test sets whose interval covers the population's mean, by method."""
     hits: Counter[str] = Counter()
     for rng in batches(replications):
         totals, turns = draw_means(population, AT_ONCE, rng)
@@ -167,7 +172,7 @@ def coverage_of_pairs(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """({method: coverage of the difference}, {test: share with p < 0.05})."""
     hits: Counter[str] = Counter()
-    found: Counter[str] = Counter()
+    significant: Counter[str] = Counter()
     true = population.means[0] - population.means[1]
     for rng in batches(replications):
         ours, theirs, turns = draw_pairs(population, AT_ONCE, rng)
@@ -180,15 +185,15 @@ def coverage_of_pairs(
         for method, (low, high) in intervals.items():
             hits[method] += int(((low <= true) & (true <= high)).sum())
         for method, p in tests.items():
-            found[method] += int((p < 0.05).sum())
+            significant[method] += int((p < 0.05).sum())
     return (
         {method: number / replications for method, number in hits.items()},
-        {method: number / replications for method, number in found.items()},
+        {method: number / replications for method, number in significant.items()},
     )
 
 
 def coverage_of_corrected(population: Judged, replications: int) -> dict[str, float]:
-    """The share of test sets whose interval holds the share of truly good turns, by method."""
+    """The share of test sets whose interval covers the true share of good turns, by method."""
     hits: Counter[str] = Counter()
     for rng in batches(replications):
         good, turns = draw_means(population.truth, AT_ONCE, rng)
@@ -212,15 +217,15 @@ def coverage_of_corrected(population: Judged, replications: int) -> dict[str, fl
 
 
 def draw_agreement(population: Judged, rng: np.random.Generator) -> Agreement:
-    """How the judge does on the turns it is measured on."""
+    """Draw the judge's agreement on the turns on which it is measured."""
     good, bad = population.verdicts
-    found = int(rng.binomial(good, population.sensitivity))
-    seen = int(rng.binomial(bad, population.specificity))
-    return Agreement(found, good - found, bad - seen, seen)
+    both_good = int(rng.binomial(good, population.sensitivity))
+    both_bad = int(rng.binomial(bad, population.specificity))
+    return Agreement(both_good, good - both_good, bad - both_bad, both_bad)
 
 
 def delta_method(rate: Estimate, table: Agreement) -> tuple[float, float]:
-    """Rogan and Gladen's own interval, with no share moved."""
+    """Rogan and Gladen's own interval, without moving the shares."""
     assert table.sensitivity is not None and table.specificity is not None
     better = table.sensitivity + table.specificity - 1
     share = (rate.mean + table.specificity - 1) / better
@@ -233,7 +238,7 @@ def delta_method(rate: Estimate, table: Agreement) -> tuple[float, float]:
 
 
 def batches(replications: int) -> Iterator[np.random.Generator]:
-    """A generator of its own for every AT_ONCE test sets, so that more of them begin alike."""
+    """Yield one generator per AT_ONCE test sets, so that a longer run starts with the same sets."""
     for number in range(replications // AT_ONCE):
         yield np.random.default_rng(number)
 
@@ -241,20 +246,27 @@ def batches(replications: int) -> Iterator[np.random.Generator]:
 @click.command(help=__doc__)
 @click.option("--replications", default=10_000, show_default=True, type=click.IntRange(AT_ONCE))
 def main(replications: int) -> None:
-    means = [(one.label, coverage_of_means(one, replications)) for one in MEANS]
-    print(f"Coverage of means, {replications} test sets a row")
+    means = [
+        (population.label, coverage_of_means(population, replications)) for population in MEANS
+    ]
+    print(f"Coverage of means, {replications} test sets per row")
     print(tabulate([{"population": label} | hits for label, hits in means], "keys", floatfmt=".3f"))
-    judged = [(one.truth.label, coverage_of_corrected(one, replications)) for one in JUDGED]
-    print("\nCoverage of means behind a judge's errors")
+    judged = [
+        (population.truth.label, coverage_of_corrected(population, replications))
+        for population in JUDGED
+    ]
+    print("\nCoverage of means corrected for a judge's errors")
     print(
         tabulate([{"population": label} | hits for label, hits in judged], "keys", floatfmt=".3f")
     )
-    pairs = [(one.label, *coverage_of_pairs(one, replications)) for one in PAIRS]
+    pairs = [
+        (population.label, *coverage_of_pairs(population, replications)) for population in PAIRS
+    ]
     print("\nCoverage of differences")
     lines = [{"pair of cells": label} | hits for label, hits, _ in pairs]
     print(tabulate(lines, "keys", floatfmt=".3f"))
-    print("\nShare of tests with p < 0.05: false positives where cells are equal, else power")
-    lines = [{"pair of cells": label} | found for label, _, found in pairs]
+    print("\nShare of tests with p < 0.05: false positives for equal cells, otherwise power")
+    lines = [{"pair of cells": label} | significant for label, _, significant in pairs]
     print(tabulate(lines, "keys", floatfmt=".3f"))
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: interleaved repeats, medians in a table, our training, our engine."""
+"""What benchmarks share: alternating repeats, tables of medians, our training, our engine."""
 
 import io
 import os
@@ -28,7 +28,7 @@ from tft.student.template import load_tokenizer
 
 
 def setting() -> tuple[Params, SeededStudentConfig, Task, PreTrainedTokenizerBase]:
-    """What params.yaml chooses; the data are those that `dvc repro` left in data/."""
+    """Params, student, task, and tokenizer of params.yaml; data are the outputs of `dvc repro`."""
     disable_progress_bar()
     params = load_params()
     student = params.students[params.student].seeded(params.training_seeds[0])
@@ -43,12 +43,12 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def seconds_of_trainer(train: Callable[[], object]) -> float:
-    with redirect_stdout(io.StringIO()):  # it prints its log there
+    with redirect_stdout(io.StringIO()):  # the Trainer prints its log there
         return seconds(train)
 
 
 def interleaved(runs: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
-    """A B A B A B: what each run returned (its own seconds), so that drift hits all alike."""
+    """Repeat runs alternately (A B A B A B), so that drift affects all alike; returns seconds."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for repeat in range(repeats):
         for name, run in runs.items():
@@ -58,7 +58,7 @@ def interleaved(runs: Mapping[str, Callable[[], float]], repeats: int) -> dict[s
 
 
 def spread(values: Sequence[float]) -> str:
-    """The median, and the range in brackets."""
+    """The median, with the range in parentheses."""
     return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
@@ -67,7 +67,7 @@ def ratio(slow: Sequence[float], fast: Sequence[float]) -> str:
 
 
 def show(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A markdown table under the machine it was measured on."""
+    """Print a Markdown table below the machine on which it was measured."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
     print(f"\n{title}\n{device}, {os.cpu_count()} cores, torch {torch.__version__}\n")
     print(tabulate(rows, head, tablefmt="github", disable_numparse=True))
@@ -82,10 +82,10 @@ def pack_epoch(encoded: Sequence[Encoded], student: SeededStudentConfig) -> list
 def train_packed(
     rows: Sequence[Row], student: SeededStudentConfig, learning_rate: float, accumulate: int
 ) -> tuple[float, float]:
-    """One pass over the rows as `finetune` does it, model load and merge left out.
+    """One pass over the rows, as in `finetune`, without loading and merging the model.
 
     Returns:
-        Seconds, and the first logged loss.
+        (seconds, first logged loss).
     """
     settings = student.train
     model = adapted(student)
@@ -111,10 +111,10 @@ def train_packed(
 def ask_afresh(
     engine: Any,
     tokenizer: PreTrainedTokenizerBase,
-    asked: Sequence[Prompt],
+    turn_prompts: Sequence[Prompt],
     adapter: Path | None,
     params: PredictConfig,
 ) -> list[Answer]:
     """Greedy answers of an engine whose prefix cache is empty at the start."""
     assert engine.reset_prefix_cache(), "requests are still running"
-    return ask_engine(engine, tokenizer, asked, params, adapter, "adapter")
+    return ask_engine(engine, tokenizer, turn_prompts, params, adapter, "adapter")

@@ -1,18 +1,18 @@
-"""All held-out turns by one student: vLLM as we run it, without prefix cache, transformers.
+"""All held-out turns answered by one student: our vLLM, vLLM without prefix cache, transformers.
 
-Reads: data/split/, the student's base, models/adapters/CELL-SEED, for the first of `seeds`, and
+Reads: data/split/, the student's base, models/adapters/CELL-SEED for the first training seed, and
        models/students/CELL/merged
 Run:   python benchmarks/prediction.py [--cell baseline-direct] [--compare-only]
 
-transformers' `generate` gets batches of 8, padded on the left and in the same order, and the merged
-weights, which spare it the adapter's products. Both engines are started once and alternate, with an
-empty prefix cache at the start of each repeat; their start is in a column of its own.
+transformers' `generate` gets batches of 8 in the same order, padded on the left, and merged
+weights, which save it the products of the adapter. All alternate, with an empty prefix cache at the
+start of each repeat. Engines are started once, and their start is in a separate column.
 
-Then the greedy answers of vLLM are set against transformers' on one prompt at a time, with the same
-base and adapter in bf16. Where the token ids part, the two candidates are scored in float32 after
-the ids both agreed on. `rounding` is the largest difference there between the logits in bf16 and in
-float32 over the vocabulary: two candidates closer than twice that are a tie that rounding decides;
-anything wider would be an error.
+Then the greedy answers of vLLM are compared with those of transformers on one prompt at a time,
+with the same base and adapter in bf16. At the first token id that differs, the two candidates are
+scored in float32 after the ids on which both agree. `rounding` is the greatest difference between
+logits in bf16 and in float32 there, over the vocabulary. If the candidates are closer than twice
+that, they are a tie that rounding decides; a larger gap would be an error.
 """
 
 import statistics
@@ -35,18 +35,18 @@ from tft.student.template import END_OF_TURN
 
 OURS, NO_CACHE, PEER = "ours: vLLM", "vLLM without prefix cache", "transformers, batches of 8"
 BATCH = 8
-SHOWN = 20  # differences listed one by one
+SHOWN = 20  # the number of differences that are listed
 
 
 def generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    asked: Sequence[Prompt],
+    turn_prompts: Sequence[Prompt],
     new_tokens: int,
 ) -> None:
     end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
-    for start in range(0, len(asked), BATCH):
-        ids = [prompt.ids for prompt in asked[start : start + BATCH]]
+    for start in range(0, len(turn_prompts), BATCH):
+        ids = [prompt.ids for prompt in turn_prompts[start : start + BATCH]]
         batch = tokenizer.pad({"input_ids": ids}, padding_side="left", return_tensors="pt")
         model.generate(
             **batch.to(model.device),
@@ -58,13 +58,13 @@ def generate(
 
 
 class Difference(NamedTuple):
-    """Two answers to one prompt part at token `at` of the answer."""
+    """Two answers to one prompt that first differ at token `at` of the answer."""
 
     prompt: Prompt
     at: int
     ours: int
     theirs: int
-    logits: tuple[float, float]  # of the two tokens, in float32
+    logits: tuple[float, float]  # logits of the two tokens, in float32
     rounding: float
 
     @property
@@ -80,7 +80,7 @@ class Difference(NamedTuple):
 def differences(
     student: SeededStudentConfig,
     adapter: Path,
-    asked: Sequence[Prompt],
+    turn_prompts: Sequence[Prompt],
     ours: Sequence[Answer],
     theirs: Sequence[Answer],
 ) -> list[Difference]:
@@ -91,26 +91,26 @@ def differences(
     for dtype in (torch.float32, torch.bfloat16):
         base = AutoModelForCausalLM.from_pretrained(student.base, dtype=dtype)
         models[dtype] = PeftModel.from_pretrained(base, str(adapter)).eval()
-    found = []
-    for prompt, one, other in zip(asked, ours, theirs, strict=True):
-        pairs = zip(one.ids, other.ids, strict=False)
+    differing = []
+    for prompt, our_answer, their_answer in zip(turn_prompts, ours, theirs, strict=True):
+        pairs = zip(our_answer.ids, their_answer.ids, strict=False)
         at = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
         if at is None:
-            assert one.ids == other.ids, "neither goes on after the end of its turn"
+            assert our_answer.ids == their_answer.ids, "neither continues after the end of its turn"
             continue
-        exact = next_logits(torch.float32, prompt.ids + one.ids[:at])
-        rounded = next_logits(torch.bfloat16, prompt.ids + one.ids[:at])
-        a, b = one.ids[at], other.ids[at]
+        exact = next_logits(torch.float32, prompt.ids + our_answer.ids[:at])
+        rounded = next_logits(torch.bfloat16, prompt.ids + our_answer.ids[:at])
+        a, b = our_answer.ids[at], their_answer.ids[at]
         logits = exact[a].item(), exact[b].item()
-        found.append(Difference(prompt, at, a, b, logits, (rounded - exact).abs().max().item()))
-    return found
+        differing.append(Difference(prompt, at, a, b, logits, (rounded - exact).abs().max().item()))
+    return differing
 
 
 def compare(
     student: SeededStudentConfig,
     tokenizer: PreTrainedTokenizerBase,
     adapter: Path,
-    asked: Sequence[Prompt],
+    turn_prompts: Sequence[Prompt],
     ours: Sequence[Answer],
     theirs: Sequence[Answer],
 ) -> None:
@@ -118,60 +118,61 @@ def compare(
         return parse(tokenizer.decode(answer.ids).removesuffix(END_OF_TURN))
 
     pairs = list(zip(ours, theirs, strict=True))
-    parted = differences(student, adapter, asked, ours, theirs)
+    parted = differences(student, adapter, turn_prompts, ours, theirs)
     show(
-        "vLLM against transformers, one prompt at a time, both greedy in bf16",
-        ["turns", "equal ids", "equal calls", "parted", "of these ties within rounding"],
+        "vLLM compared with transformers, one prompt at a time, both greedy in bf16",
+        ["turns", "equal ids", "equal calls", "different ids", "of these, ties within rounding"],
         [
             [
                 len(pairs),
-                sum(one.ids == other.ids for one, other in pairs),
-                sum(call(one) == call(other) for one, other in pairs),
+                sum(first.ids == second.ids for first, second in pairs),
+                sum(call(first) == call(second) for first, second in pairs),
                 len(parted),
-                sum(one.is_tie for one in parted),
+                sum(difference.is_tie for difference in parted),
             ]
         ],
     )
     show(
-        f"Where they part (the {SHOWN} largest gaps); logits in float32",
+        f"First differences (the {SHOWN} largest gaps); logits in float32",
         ["conversation", "turn", "token", "vLLM", "logit", "transformers", "logit", "gap",
          "rounding"],
         [
-            [one.prompt.conversation, one.prompt.turn, one.at, repr(tokenizer.decode([one.ours])),
-             f"{one.logits[0]:.3f}", repr(tokenizer.decode([one.theirs])), f"{one.logits[1]:.3f}",
-             f"{one.gap:.3f}", f"{one.rounding:.3f}"]
-            for one in sorted(parted, key=lambda one: -one.gap)[:SHOWN]
+            [d.prompt.conversation, d.prompt.turn, d.at, repr(tokenizer.decode([d.ours])),
+             f"{d.logits[0]:.3f}", repr(tokenizer.decode([d.theirs])), f"{d.logits[1]:.3f}",
+             f"{d.gap:.3f}", f"{d.rounding:.3f}"]
+            for d in sorted(parted, key=lambda difference: -difference.gap)[:SHOWN]
         ],
     )  # fmt: skip
 
 
 @click.command(help=__doc__)
 @click.option("--cell", default="baseline-direct", show_default=True)
-@click.option("--conversations", type=int, help="the first so many of the held-out ones  [all]")
+@click.option("--conversations", type=int, help="Number of held-out conversations.  [all]")
 @click.option("--repeats", default=3, show_default=True)
-@click.option("--compare-only", is_flag=True, help="no timing, only the greedy comparison")
-@click.option("--time-only", is_flag=True, help="no greedy comparison")
+@click.option("--compare-only", is_flag=True, help="Only compare greedy answers.")
+@click.option("--time-only", is_flag=True, help="Only measure times.")
 def main(
     cell: str, conversations: int | None, repeats: int, compare_only: bool, time_only: bool
 ) -> None:
     params, student, task, tokenizer = setting()
     tests = read_conversations(Path("data/split/test.parquet"))[:conversations]
     new_tokens = params.predict.max_new_tokens
-    asked = prompts(tokenizer, task, tests, student.max_length - new_tokens)
+    turn_prompts = prompts(tokenizer, task, tests, student.max_length - new_tokens)
     adapter = Path("models/adapters") / f"{cell}-{params.training_seeds[0]}"
-    longest = max(len(prompt.ids) for prompt in asked)
+    longest = max(len(prompt.ids) for prompt in turn_prompts)
 
     engines, starts, answers = {}, {}, {}
 
     def start(name: str, prefix_cache: bool) -> None:
         options = engine_options(student, longest, params.predict)
         options["enable_prefix_caching"] = prefix_cache
-        engines[name] = start_vllm(student.base, "install it: it is what is measured", **options)
+        otherwise = "install it, because it is measured here"
+        engines[name] = start_vllm(student.base, otherwise, **options)
 
     def run_engine(name: str) -> float:
         return seconds(
             lambda: answers.update(
-                {name: ask_afresh(engines[name], tokenizer, asked, adapter, params.predict)}
+                {name: ask_afresh(engines[name], tokenizer, turn_prompts, adapter, params.predict)}
             )
         )
 
@@ -189,15 +190,17 @@ def main(
             {
                 OURS: lambda: run_engine(OURS),
                 NO_CACHE: lambda: run_engine(NO_CACHE),
-                PEER: lambda: seconds(lambda: generate(merged, tokenizer, asked, new_tokens)),
+                PEER: lambda: seconds(
+                    lambda: generate(merged, tokenizer, turn_prompts, new_tokens)
+                ),
             },
             repeats,
         )
         show(
-            f"{len(asked)} turns of {len(tests)} conversations, "
-            f"{sum(len(prompt.ids) for prompt in asked):,} prompt tokens, "
+            f"{len(turn_prompts)} turns of {len(tests)} conversations, "
+            f"{sum(len(prompt.ids) for prompt in turn_prompts):,} prompt tokens, "
             f"{sum(len(answer.ids) for answer in answers[OURS]):,} generated; cell {cell}",
-            ["", "answering, s", "times ours", "engine start, s", "both, times ours"],
+            ["", "answering, s", "relative to ours", "engine start, s", "both, relative to ours"],
             [
                 [
                     name,
@@ -210,11 +213,15 @@ def main(
                 for name in times
             ],
         )  # fmt: skip
-        same = sum(map(Answer.__eq__, answers[OURS], answers[NO_CACHE]))
-        print(f"\n{same} of {len(asked)} answers are the same with and without prefix cache.")
+        equal = sum(map(Answer.__eq__, answers[OURS], answers[NO_CACHE]))
+        print(
+            f"\n{equal} of {len(turn_prompts)} answers are the same with and without prefix cache."
+        )
     if not time_only:
-        reference = by_transformers(student, tokenizer, asked, {cell: adapter}, params.predict)
-        compare(student, tokenizer, adapter, asked, answers[OURS], dict(reference)[cell])
+        reference = by_transformers(
+            student, tokenizer, turn_prompts, {cell: adapter}, params.predict
+        )
+        compare(student, tokenizer, adapter, turn_prompts, answers[OURS], dict(reference)[cell])
 
 
 if __name__ == "__main__":

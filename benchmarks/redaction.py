@@ -1,16 +1,16 @@
-"""What redaction finds and misses of planted personal data, and what it takes for personal wrongly.
+"""What redaction finds and misses of planted personal data, and its false hits.
 
-Reads: examples/parcels, params.yaml, and data/corpus of whatever corpus was fetched last
+Reads: examples/parcels, params.yaml, and data/corpus of the corpus that was fetched last
 Run:   python benchmarks/redaction.py [--repeats 5]
 
-Into every dialogue one value of a kind is planted: in a sentence of the user's and, each in half of
-the dialogues, in the agent's next words, in a call's arguments and in a tool's result. It is found
-if it stands nowhere in what comes out. Names are drawn from two sources that redaction has no lists
-of: the US census (the package `names`), and the locales of Faker's that params do not name. Numbers
-and keys are made here, by their issuers' patterns.
+One value of a kind is planted in every dialogue: in a sentence of the user and, each in half of the
+dialogues, in the agent's next message, in a call's arguments, and in a tool's result. It counts as
+found if the output does not contain it. Names are drawn from two sources of which redaction has no
+lists: the US census (the package `names`), and Faker's locales that params do not list. Numbers and
+keys are generated here, by their issuers' patterns.
 
-False hits are counted in the dialogues as they are, in which nobody is named: places per 1,000
-words, by entity, and how many arguments of service calls were hit.
+False hits are counted in the original dialogues, which contain no names: hits per 1,000 words, by
+entity, and the number of arguments of service calls that were hit.
 """
 
 import copy
@@ -57,7 +57,7 @@ SENTENCES = {
 
 
 def full_name(r: random.Random) -> str:
-    random.seed(r.random())  # `names` draws from there
+    random.seed(r.random())  # `names` uses the global generator
     return names.get_full_name()
 
 
@@ -77,8 +77,8 @@ def mail(r: random.Random) -> str:
 
 def phone(r: random.Random) -> str:
     area = r.choice(["212", "312", "415", "503", "617", "650", "702", "808"])
-    rest = str(r.randint(2, 9)) + text(r, 6, string.digits)
-    a, b, c = area, rest[:3], rest[3:]
+    local = str(r.randint(2, 9)) + text(r, 6, string.digits)
+    a, b, c = area, local[:3], local[3:]
     return r.choice([
         f"{a}-{b}-{c}", f"({a}) {b}-{c}", f"{a}.{b}.{c}", f"{a}{b}{c}", f"+1 {a} {b} {c}",
         f"1-{a}-{b}-{c}", f"{a} {b} {c}",
@@ -144,7 +144,7 @@ def planters() -> dict[str, tuple[str, Callable[[random.Random], str]]]:
 
 
 def planted(record: Record, value: str, sentence: str, r: random.Random) -> Record:
-    """The record with the value in a sentence of the user's, and maybe in what follows."""
+    """The record with the value in a sentence of the user, and perhaps in later messages."""
     messages = copy.deepcopy(record["messages"])
     spoken = [
         n for n, m in enumerate(messages) if m["role"] == "user" and m["content"][:1] not in "[{"
@@ -152,23 +152,23 @@ def planted(record: Record, value: str, sentence: str, r: random.Random) -> Reco
     at = r.choice(spoken)
     messages[at]["content"] += " " + sentence.format(value)
     sites = {"words", "call", "result"}
-    wanted = {site for site in sorted(sites) if r.random() < 0.5}
+    chosen = {site for site in sorted(sites) if r.random() < 0.5}
     for message in messages[at + 1 :]:
         match message:
             case {"tool_calls": [{"function": function}]}:
                 site = "words" if function["name"] == RESPOND else "call"
-                if site in wanted and site == "words":
+                if site in chosen and site == "words":
                     function["arguments"]["message"] = f"Noted, {value}. " + str(
                         function["arguments"].get("message", "")
                     )
-                elif site in wanted:
+                elif site in chosen:
                     function["arguments"]["contact"] = value
-                wanted -= {site}
+                chosen -= {site}
             case {"role": "user", "content": str(content)} if (
-                content[:1] in "[{" and "result" in wanted
+                content[:1] in "[{" and "result" in chosen
             ):
                 message["content"] = json.dumps([{"contact": value}, json.loads(content)])
-                wanted -= {"result"}
+                chosen -= {"result"}
     return {"messages": messages}
 
 
@@ -185,12 +185,12 @@ def calls(record: Record) -> Iterator[tuple[str, str, str]]:
 
 
 def records(conversations: list[Conversation]) -> list[Record]:
-    return [{"messages": to_openai(one.messages)} for one in conversations]
+    return [{"messages": to_openai(conversation.messages)} for conversation in conversations]
 
 
 def example() -> list[Record]:
     lines = (EXAMPLE / "traces.jsonl").read_text(encoding="utf-8").splitlines()
-    found = []
+    dialogues = []
     for line in lines:
         if not line.endswith("}"):
             continue
@@ -200,8 +200,8 @@ def example() -> list[Record]:
                 call["function"]["arguments"] = json.loads(call["function"]["arguments"])
             if message["role"] == "tool":
                 message["role"] = "user"
-        found.append({"messages": [m for m in messages if m["role"] != "system"]})
-    return found
+        dialogues.append({"messages": [m for m in messages if m["role"] != "system"]})
+    return dialogues
 
 
 def false_hits(corpus: list[Record], clean: Clean) -> list[Any]:
@@ -215,14 +215,14 @@ def false_hits(corpus: list[Record], clean: Clean) -> list[Any]:
         for before, after in zip(calls(record), calls(value), strict=True):
             arguments += 1
             hit[before[1]] += before != after
-    shown = ", ".join(f"{entity} {n / words * 1000:.2f}" for entity, n in entities.most_common())
+    rates = ", ".join(f"{entity} {n / words * 1000:.2f}" for entity, n in entities.most_common())
     slots = ", ".join(f"{name} {n}" for name, n in hit.most_common(4) if n)
-    return [len(corpus), words, shown or "none", f"{sum(hit.values())}/{arguments}", slots,
+    return [len(corpus), words, rates or "none", f"{sum(hit.values())}/{arguments}", slots,
             f"{seconds / len(corpus) * 1000:.1f}"]  # fmt: skip
 
 
 @click.command(help=__doc__)
-@click.option("--repeats", default=5, help="Times that each dialogue gets a value of each kind.")
+@click.option("--repeats", default=5, help="How often each dialogue gets a value of each kind.")
 @click.option("--seed", default=1)
 def main(repeats: int, seed: int) -> None:
     params = load_params()
@@ -254,7 +254,7 @@ def main(repeats: int, seed: int) -> None:
     if FETCHED.exists():
         corpora[f"data/corpus ({params.corpus})"] = records(read_conversations(FETCHED))
     head = ["dialogues as they are", "n", "words", "replaced per 1,000 words", "arguments hit",
-            "most often", "ms a trace"]  # fmt: skip
+            "most often", "ms per trace"]  # fmt: skip
     print(
         tabulate(
             [[name, *false_hits(c, clean)] for name, c in corpora.items()], head, tablefmt="github"

@@ -1,17 +1,18 @@
-"""One epoch on S1's traces: ours (packed, each conversation once) against TRL's SFTTrainer.
+"""One epoch on S1's traces: ours (packed, each conversation once), compared with TRL's SFTTrainer.
 
 Reads: data/direct/baseline/train.parquet, data/split/task.json, the student's base
 Run:   python benchmarks/training.py [--conversations 40]      (needs the extra `bench`)
 
-The same base in float32, LoRA, learning rate and bf16 autocast for all. TRL at its defaults
-(batches of 8, padded) but for `max_length=None`, so that nothing is truncated, and gradient
-checkpointing off, which saves memory that is not short here and costs time. Its packing is no
-choice on a CPU: it needs FlashAttention to keep conversations apart.
-- turns: one example a turn, prompt and completion, as the vendor's direct training does it
-- conversations: whole ones with `assistant_only_loss`, for which the template gets generation marks
+All use the same base in float32, LoRA, learning rate, and bf16 autocast. TRL has its defaults
+(padded batches of 8), except that `max_length=None`, so that nothing is truncated, and that
+gradient checkpointing is off, because it costs time and memory is not scarce here. TRL's packing is
+not an option on a CPU, because it needs FlashAttention to separate conversations.
 
-Before the timing, one step at learning rate 0 over a few conversations tells whether all three
-minimise the same loss over the same targets.
+- turns: one example per turn, with prompt and completion, as in the publication's direct training
+- conversations: whole conversations with `assistant_only_loss`, for which the template is marked
+
+Before anything is timed, one step at learning rate 0 over a few conversations checks that all three
+minimize the same loss over the same targets.
 """
 
 import itertools
@@ -50,7 +51,7 @@ from tft.student.finetune import lora_config
 from tft.student.pack import Row
 from tft.student.template import END_OF_TURN, TEMPLATE, render
 
-CHECKED = 4  # conversations in the comparison of losses
+CHECKED = 4  # the number of conversations in the comparison of losses
 
 
 def turn_examples(
@@ -58,21 +59,24 @@ def turn_examples(
 ) -> list[dict[str, str]]:
     return [
         {
-            "prompt": render(tokenizer, task, one.messages[:turn], prompt=True),
+            "prompt": render(tokenizer, task, conversation.messages[:turn], prompt=True),
             "completion": render_call(call) + END_OF_TURN,
         }
-        for one in conversations
-        for turn, call in one.turns()
+        for conversation in conversations
+        for turn, call in conversation.turns()
     ]
 
 
 def conversation_examples(
     task: Task, conversations: Sequence[Conversation]
 ) -> list[dict[str, Any]]:
-    """OpenAI messages; arguments as JSON text, because datasets null-fills columns of structs."""
+    """Messages in OpenAI's format; arguments are text, because `datasets` adds nulls to structs."""
     examples = []
-    for one in conversations:
-        messages = [{"role": "system", "content": task.description}, *to_openai(one.messages)]
+    for conversation in conversations:
+        messages = [
+            {"role": "system", "content": task.description},
+            *to_openai(conversation.messages),
+        ]
         for message in messages:
             for call in message.get("tool_calls", []):
                 function = call["function"]
@@ -82,7 +86,7 @@ def conversation_examples(
 
 
 def marked_template() -> str:
-    """Our template with what the assistant writes, the end of its turn included, marked."""
+    """Our template with marks around assistant messages, including the end of the turn."""
     head, tail = TEMPLATE.read_text(encoding="utf-8").split("{%- for message in dialogue -%}")
     for old, new in (
         ("{{- '<tool_call>", "{%- generation -%}{{- '<tool_call>"),
@@ -143,13 +147,13 @@ def first_loss(trainer: SFTTrainer) -> float:
 
 
 @click.command(help=__doc__)
-@click.option("--conversations", default=40, show_default=True, help="drawn from S1's 327")
-@click.option("--batch-size", default=8, show_default=True, help="TRL's; 8 is its default")
+@click.option("--conversations", default=40, show_default=True, help="Number drawn from S1's 327.")
+@click.option("--batch-size", default=8, show_default=True, help="TRL's batch size.")
 @click.option("--repeats", default=3, show_default=True)
 def main(conversations: int, batch_size: int, repeats: int) -> None:
     logging.getLogger("trl").setLevel(logging.ERROR)
     datasets.disable_progress_bars()
-    datasets.disable_caching()  # every construction of a trainer tokenises
+    datasets.disable_caching()  # so that every new trainer tokenizes
     _, student, task, tokenizer = setting()
     traces = read_conversations(Path("data/direct/baseline/train.parquet"))
     chosen = random.Random(student.train.seed).sample(traces, min(conversations, len(traces)))
@@ -157,7 +161,8 @@ def main(conversations: int, batch_size: int, repeats: int) -> None:
 
     def packed(some: Sequence[Conversation]) -> list[Row]:
         return pack_epoch(
-            [encode(tokenizer, task, one, student.max_length) for one in some], student
+            [encode(tokenizer, task, conversation, student.max_length) for conversation in some],
+            student,
         )
 
     def peer(name: str, some: Sequence[Conversation], **settings: Any) -> SFTTrainer:
@@ -168,23 +173,23 @@ def main(conversations: int, batch_size: int, repeats: int) -> None:
         return trl(conversation_examples(task, some), student, tokenizer,
                    assistant_only_loss=True, **settings)  # fmt: skip
 
-    few = chosen[:CHECKED]
-    rows = packed(few)
+    checked = chosen[:CHECKED]
+    rows = packed(checked)
     losses = {"ours": train_packed(rows, student, 0.0, len(rows))[1]}
     targets = {"ours": sum(len(row.labels) for row in rows)}
-    for name, examples in (("turns", sum(1 for one in few for _ in one.turns())),
-                           ("conversations", len(few))):  # fmt: skip
+    turns = sum(1 for conversation in checked for _ in conversation.turns())
+    for name, examples in (("turns", turns), ("conversations", len(checked))):
         steps = math.ceil(examples / batch_size)
-        trainer = peer(name, few, learning_rate=0.0, gradient_accumulation_steps=steps)
+        trainer = peer(name, checked, learning_rate=0.0, gradient_accumulation_steps=steps)
         targets[name] = counts(trainer)[1]
         losses[name] = first_loss(trainer)
     show(
-        f"The untrained student's loss over {CHECKED} conversations, nats a target token",
+        f"The untrained student's loss over {CHECKED} conversations, nats per target token",
         ["", "loss", "targets"],
         [[name, f"{losses[name]:.4f}", targets[name]] for name in losses],
     )
     assert len(set(targets.values())) == 1, "they do not train on the same tokens"
-    assert max(losses.values()) - min(losses.values()) < 0.02, "they do not minimise the same loss"
+    assert max(losses.values()) - min(losses.values()) < 0.02, "they do not minimize the same loss"
 
     sizes: dict[str, tuple[int, int, int]] = {}
     prepared: dict[str, list[float]] = {"ours": [], "turns": [], "conversations": []}
@@ -213,12 +218,12 @@ def main(conversations: int, batch_size: int, repeats: int) -> None:
     )
     labels = {
         "ours": f"ours, rows of {student.train.row_tokens}",
-        "turns": f"TRL, one example a turn, batches of {batch_size}",
+        "turns": f"TRL, one example per turn, batches of {batch_size}",
         "conversations": f"TRL, whole conversations, batches of {batch_size}",
     }
     show(
         f"One epoch over {len(chosen)} of {len(traces)} S1 conversations",
-        ["", "tokens", "targets", "steps", "preparing, s", "training, s", "times ours"],
+        ["", "tokens", "targets", "steps", "preparing, s", "training, s", "relative to ours"],
         [
             [
                 labels[name],

@@ -69,8 +69,8 @@ def explain(address: str, params: Params, data: Path) -> str:
 
 
 def _parts(address: str, params: Params) -> tuple[str, str, str]:
-    pipeline, _, rest = address.partition("/")
-    scenario, _, name = rest.partition("/")
+    pipeline, _, after_pipeline = address.partition("/")
+    scenario, _, name = after_pipeline.partition("/")
     if pipeline not in PIPELINES or not name:
         raise InputError(
             f"{address!r} is no row's address PIPELINE/SCENARIO/ID; pipelines: "

@@ -117,8 +117,8 @@ def with_table(readme: str, name: str, result: Path) -> str:
     Raises:
         InputError: the line that ends it is missing, or the result compares nothing.
     """
-    before, start, rest = readme.partition(f"<!-- table: results/{name}/benchmark.md -->\n")
-    _, end, after = rest.partition("<!-- /table -->\n")
+    before, start, after_start = readme.partition(f"<!-- table: results/{name}/benchmark.md -->\n")
+    _, end, after = after_start.partition("<!-- /table -->\n")
     if not start:
         return readme
     if not end:

@@ -233,7 +233,7 @@ def read_turns(path: Path, conversations: Sequence[Conversation]) -> list[Turn]:
             if row is None:
                 raise InputError(
                     f"{path}: no prediction for turn {index} of conversation {conversation.id!r}; "
-                    "`dvc repro` makes it anew"
+                    "`dvc repro` makes it again"
                 )
             turns.append(
                 Turn(
@@ -249,7 +249,7 @@ def read_turns(path: Path, conversations: Sequence[Conversation]) -> list[Turn]:
         identifier, index = min(rows)
         raise InputError(
             f"{path}: turn {index} of conversation {identifier!r} (and {len(rows) - 1} more) is no "
-            "turn of the held-out conversations; `dvc repro` makes it anew"
+            "turn of the held-out conversations; `dvc repro` makes it again"
         )
     return turns
 

@@ -53,14 +53,14 @@ def _read_archive(
         # As a stream, because one pass in file order suffices and gzip cannot seek.
         with tarfile.open(path, mode="r|gz") as archive:
             for member in archive:
-                top, *rest = PurePosixPath(member.name).parts or ("",)
+                top, *parts = PurePosixPath(member.name).parts or ("",)
                 suffix = re.search(r"-([0-9a-f]{7,40})$", top)
                 if not suffix or not commit.startswith(suffix[1]):
                     raise InputError(
                         f"{path}: top folder {top!r}: expected one that ends in -{commit} or its "
                         f"first 7 or more digits, as in GitHub's archive of that commit; {hint}"
                     )
-                name = "/".join(rest)
+                name = "/".join(parts)
                 content = archive.extractfile(member)  # None for folders
                 if content and wanted(name):
                     yield name, content.read()

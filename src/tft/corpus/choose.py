@@ -51,9 +51,9 @@ def split_corpus(
             train, test = split_published(list(conversations))
         case "traces":
             fraction = params.traces.test_fraction
-            rest, held_out = split_traces(conversations, fraction, params.data_seed)
+            train_traces, held_out = split_traces(conversations, fraction, params.data_seed)
             return (
-                itertools.islice(rest, params.limit.train),
+                itertools.islice(train_traces, params.limit.train),
                 itertools.islice(held_out, params.limit.test),
             )
     return _cut(train, test, params.limit)

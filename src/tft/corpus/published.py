@@ -33,7 +33,7 @@ _FILES = re.compile(
 def read_published(archive: str, params: PublishedConfig) -> tuple[list[Conversation], Task]:
     """All published traces and test conversations, and the task.
 
-    The files do not hold SGD's dialogue ids, so ids are made of folder and line, such as
+    The files do not contain SGD's dialogue ids, so ids consist of folder and line, such as
     scenario-1-baseline/0001 or test/01. Sources are published/FOLDER and published/test.
 
     Args:

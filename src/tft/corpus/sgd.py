@@ -283,13 +283,13 @@ def _check_dialogue(where: str, dialogue: dict[str, Any]) -> None:
         checked = _Dialogue.model_validate(dialogue)
     except ValidationError as error:
         problem = error.errors()[0]
-        kind, *rest = problem["loc"]
-        if kind == "turns" and rest:
-            where += f": turn {rest.pop(0)}"
+        kind, *path = problem["loc"]
+        if kind == "turns" and path:
+            where += f": turn {path.pop(0)}"
         else:
-            rest.insert(0, kind)
-        if rest:
-            where += f": {'.'.join(map(str, rest))}"
+            path.insert(0, kind)
+        if path:
+            where += f": {'.'.join(map(str, path))}"
         raise InputError(f"{where}: {problem['msg']}, got {problem['input']!r:.80}") from error
     for index, turn in enumerate(checked.turns):
         expected = "SYSTEM" if index % 2 else "USER"

@@ -135,11 +135,13 @@ def judges_agreement(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     names = sorted({name for verdict in verdicts for name in verdict.votes})
     result = {}
     for first, second in combinations(names, 2):
-        both = [v.votes for v in verdicts if first in v.votes and second in v.votes]
-        if both:
-            pair = agreement([votes[first] for votes in both], [votes[second] for votes in both])
+        shared_votes = [v.votes for v in verdicts if first in v.votes and second in v.votes]
+        if shared_votes:
+            pair = agreement(
+                [votes[first] for votes in shared_votes], [votes[second] for votes in shared_votes]
+            )
             result[f"{first}, {second}"] = {
-                "n": len(both),
+                "n": len(shared_votes),
                 "agreement": round(pair.raw, DIGITS),
                 "ac1": round(pair.ac1, DIGITS),
             }

@@ -38,11 +38,11 @@ def prediction_files(data: Path) -> list[Path]:
         raise InputError(
             f"{data}/predictions: no predictions of students; `dvc repro predict` makes them"
         )
-    others = [
+    baselines = [
         *(data / "predictions/policies").glob("*.parquet"),
         *(data / "teacher").glob("*.parquet"),
     ]
-    return [*sorted(others, key=lambda path: path.name), *students]
+    return [*sorted(baselines, key=lambda path: path.name), *students]
 
 
 def read_judged(

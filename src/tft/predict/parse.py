@@ -46,12 +46,12 @@ def _read_json(text: str) -> Any:
         if CLOSE not in body:
             raise InputError(f"truncated: no {CLOSE} ({error})") from error
         raise InputError(f"invalid JSON: {error}") from error
-    rest = body[end:].lstrip()
-    if not rest:
+    remaining = body[end:].lstrip()
+    if not remaining:
         raise InputError(f"truncated: no {CLOSE}")
-    if not rest.startswith(CLOSE):
-        raise InputError(f"text between the JSON and {CLOSE}: {rest[:60]!r}")
-    after = rest.removeprefix(CLOSE).strip()
+    if not remaining.startswith(CLOSE):
+        raise InputError(f"text between the JSON and {CLOSE}: {remaining[:60]!r}")
+    after = remaining.removeprefix(CLOSE).strip()
     if OPEN in after:
         raise InputError("more than one tool call")
     if after:

@@ -109,9 +109,9 @@ function update() {
     const key = `${cell.pipeline} ${verdict === "none" ? "without verdict" : verdict}`;
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
-  const told = [...counts].map(([key, number]) => `${key} ${number}`).sort().join(", ");
+  const summary = [...counts].map(([key, number]) => `${key} ${number}`).sort().join(", ");
   document.getElementById("count").textContent =
-    `${shown.length} of ${items.length} turns${told && `: ${told}`}`;
+    `${shown.length} of ${items.length} turns${summary && `: ${summary}`}`;
   document.getElementById("list").replaceChildren();
   more();
 }
@@ -194,14 +194,14 @@ function answered({ cell, prediction, staged, verdict, reason, evidence, near },
 function trainedOn(cell, similarity, id, index) {
   const { lineage, turns } = cell.training[id];
   const { said, call: taught, changes } = turns[index];
-  const told = Object.entries(lineage).map(([key, value]) => `${key}: ${written(value)}`);
+  const origin = Object.entries(lineage).map(([key, value]) => `${key}: ${written(value)}`);
   return element(
     "div", "message",
     element("p", "soft", `${id}, message ${index}, similarity ${similarity.toFixed(2)}`),
     ...said.map((text) => element("p", "", text)),
     call(taught),
     ...changes.map((change) => element("p", "bad", `changed: ${written(change)}`)),
-    ...told.map((line) => element("p", "soft", line)),
+    ...origin.map((line) => element("p", "soft", line)),
     element("code", "", `tft explain ${cell.folder}/${id}`),
   );
 }

@@ -12,7 +12,7 @@ from tft.core.errors import InputError
 
 
 def rng(seed: int, *names: object) -> random.Random:
-    """A random generator for whatever `names` identify, equal on every platform.
+    """A random generator for the object that `names` identify, equal on every platform.
 
     Conversations and messages have their own generators, so that changing one of them does not
     change the draws of the others.

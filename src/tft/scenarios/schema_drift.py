@@ -22,10 +22,10 @@ def build(pool: Sequence[Conversation], params: SchemaDrift, seed: int) -> list[
     Raises:
         InputError: there are fewer traces of one of the sources.
     """
-    ours = choose(
+    own_traces = choose(
         of_source(pool, "source", params.source), "traces", params.traces, seed, "schema_drift"
     )
-    others = choose(
+    other_traces = choose(
         of_source(pool, "other_source", params.other_source),
         "other_traces",
         params.other_traces,
@@ -33,12 +33,16 @@ def build(pool: Sequence[Conversation], params: SchemaDrift, seed: int) -> list[
         "schema_drift",
     )
     clean = choose(
-        ours, "clean_fraction", round(params.clean_fraction * len(ours)), seed, "schema_drift/clean"
+        own_traces,
+        "clean_fraction",
+        round(params.clean_fraction * len(own_traces)),
+        seed,
+        "schema_drift/clean",
     )
     kept = {trace.id for trace in clean}
-    return [_rename(trace, params.other_tools, {}) for trace in others] + [
+    return [_rename(trace, params.other_tools, {}) for trace in other_traces] + [
         record(trace, "schema_drift", {}) if trace.id in kept else _drift(trace, params, seed)
-        for trace in ours
+        for trace in own_traces
     ]
 
 

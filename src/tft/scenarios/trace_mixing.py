@@ -20,7 +20,7 @@ def build(pool: Sequence[Conversation], params: TraceMixing, seed: int) -> list[
     clean = choose(
         of_source(pool, "source", params.source), "traces", params.traces, seed, "trace_mixing"
     )
-    others = choose(
+    other_traces = choose(
         of_source(pool, "other_source", params.other_source),
         "other_traces",
         params.other_traces,
@@ -28,7 +28,7 @@ def build(pool: Sequence[Conversation], params: TraceMixing, seed: int) -> list[
         "trace_mixing",
     )
     return [record(trace, "trace_mixing", {}) for trace in clean] + [
-        _mangle(trace, params, seed) for trace in others
+        _mangle(trace, params, seed) for trace in other_traces
     ]
 
 

@@ -1,1 +1,1 @@
-"""The small model: its chat template, how conversations become tokens, training, prediction."""
+"""The small model: its chat template, the encoding of conversations, and training."""

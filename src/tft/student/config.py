@@ -10,7 +10,7 @@ from tft.core.config import Count, Fraction, Section, Seed
 
 
 class LoraConfig(Section):
-    """Low-rank adaptation of all linear layers, in the names of peft's `LoraConfig`."""
+    """Low-rank adaptation of all linear layers, with the names of peft's `LoraConfig`."""
 
     r: Annotated[int, Field(ge=1, le=512)]  # vLLM serves up to 512
     lora_alpha: Annotated[float, Field(gt=0)]
@@ -18,7 +18,7 @@ class LoraConfig(Section):
 
 
 class TrainConfig(Section):
-    """How to fine-tune, whatever the seed.
+    """How to fine-tune, without the seed.
 
     `row_tokens` and `eval_fraction` are ours; the other names are those of `TrainingArguments`.
     """
@@ -27,20 +27,20 @@ class TrainConfig(Section):
     row_tokens: Count
     gradient_accumulation_steps: Count
     learning_rate: Annotated[float, Field(gt=0)]
-    warmup_steps: Fraction  # the share of all steps; TrainingArguments takes it for that below 1
+    warmup_steps: Fraction  # a share of all steps, as TrainingArguments reads values below 1
     weight_decay: Annotated[float, Field(ge=0)]
     eval_fraction: Annotated[float, Field(ge=0, lt=1)]
     bf16: bool
 
 
 class SeededTrainConfig(TrainConfig):
-    """One fine-tuning run."""
+    """How to fine-tune, with the seed."""
 
     seed: Seed
 
 
 class StudentConfig(Section):
-    """A base model and how it is fine-tuned, whatever the seed."""
+    """A base model, and how it is fine-tuned, without the seed."""
 
     base: str
     template: Literal["unified", "stock"]
@@ -49,12 +49,12 @@ class StudentConfig(Section):
     train: TrainConfig
 
     def seeded(self, seed: int) -> SeededStudentConfig:
-        """The student that this seed makes of it."""
+        """The same with this training seed."""
         train = SeededTrainConfig(**{**dict(self.train), "seed": seed})
         return SeededStudentConfig(**{**dict(self), "train": train})
 
 
 class SeededStudentConfig(StudentConfig):
-    """What one fine-tuning run makes of a base model."""
+    """A base model, and how it is fine-tuned, with the seed."""
 
     train: SeededTrainConfig

@@ -1,10 +1,11 @@
-"""LoRA on vLLM's CPU build by matrix products.
+"""LoRA on vLLM's CPU build, by matrix products.
 
-As of 0.32 its own code copies the adapter's two matrices once for every token (it is written for
-batches of many adapters), which at rank 64 takes ten times as long as the base model itself. With
-few adapters in memory it is cheaper to apply each to all tokens and keep what is asked for.
+As of vLLM 0.32, its own code copies the two matrices of the adapter for every token (it is written
+for batches with many adapters), which at rank 64 takes ten times as long as the base model. With
+few adapters in memory it is faster to apply each of them to all tokens and keep the needed
+products.
 
-Loaded in vLLM's worker through its option `worker_extension_cls`.
+vLLM's worker loads this module through the option `worker_extension_cls`.
 """
 
 from typing import Any
@@ -23,16 +24,16 @@ def add_lora_linear(
     output_slices: tuple[int, ...],
     **_: Any,
 ) -> None:
-    """Add each token's adapter's product to its outputs, in place of vLLM's method of this name.
+    """Add the product of each token's adapter to its outputs; replaces vLLM's method of this name.
 
     Args:
-        self: knows each token's adapter: its slot, or -1.
-        y: [tokens, sum of output_slices], changed in place.
-        x: [tokens, inputs].
-        lora_a_stacked: per slice, [slots, 1, rank, inputs].
-        lora_b_stacked: per slice, [slots, 1, outputs of the slice, rank].
-        scale: of the product.
-        output_slices: outputs of each slice.
+        self: Has the slot of each token's adapter, or -1.
+        y: Outputs, [tokens, sum of output_slices], changed in place.
+        x: Inputs, [tokens, inputs].
+        lora_a_stacked: For each slice, [slots, 1, rank, inputs].
+        lora_b_stacked: For each slice, [slots, 1, outputs of the slice, rank].
+        scale: Factor of the product.
+        output_slices: Number of outputs of each slice.
     """
     x, y = x.view(-1, x.shape[-1]), y.view(-1, y.shape[-1])
     parts = y.split(output_slices, 1)
@@ -46,4 +47,4 @@ PunicaWrapperCPU.add_lora_linear = add_lora_linear
 
 
 class Extension:
-    """What `worker_extension_cls` names; importing this module is all it is for."""
+    """The class that `worker_extension_cls` names, so that vLLM imports this module."""

@@ -1,11 +1,12 @@
-"""Conversations as token trees: each token once, each turn conditioned on exactly what is served.
+"""Conversations as token trees, with each token once and each turn conditioned on what is served.
 
-A conversation's *trunk* is its rendering as a whole. A turn whose prompt, as the server renders it,
-is a prefix of the trunk is trained on the trunk. Where it is not (Qwen3's own template opens the
-answer with an empty think block that the history leaves out), the turn is a *branch*: the tokens
-from where prompt and trunk part, attending to the trunk before that point and to itself. Positions
-continue from that point, so loss and gradients equal training on one prompt at a time, at a
-fraction of the tokens (8.2 times fewer on S1 than one copy of the prefix a turn).
+The *trunk* of a conversation is the rendering of the whole conversation. If the prompt of a turn,
+as the server renders it, is a prefix of the trunk, the turn is trained on the trunk. Otherwise
+(Qwen3's own template starts an answer with an empty think block that the history omits) the turn is
+a *branch*: the tokens from where prompt and trunk differ, which attend to the trunk before that
+point and to themselves. Positions continue from that point, so loss and gradients equal those of
+training on one prompt at a time, with a fraction of the tokens (on S1, 8.2 times fewer than with
+one copy of the prefix per turn).
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from tft.student.template import END_OF_TURN, render
 
 @dataclass(frozen=True)
 class Branch:
-    """Tokens that follow the first `start` tokens of the trunk; `targets` are [from, to) in it."""
+    """Tokens after the first `start` of the trunk; `targets` is a span [from, to) in `ids`."""
 
     start: int
     ids: list[int]
@@ -30,7 +31,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One conversation: trunk ids, the target spans [from, to) on it, and the branches."""
+    """One conversation: the token ids of the trunk, its target spans [from, to), and branches."""
 
     id: str
     trunk: list[int]
@@ -39,14 +40,14 @@ class Encoded:
 
     @property
     def tokens(self) -> int:
-        """Tokens computed for this conversation alone."""
+        """The number of tokens that this conversation takes."""
         return len(self.trunk) + sum(len(branch.ids) for branch in self.branches)
 
 
 def encode_prompt(
     tokenizer: PreTrainedTokenizerBase, task: Task, conversation: Conversation, turn: int
 ) -> list[int]:
-    """The token ids a server sends for the assistant's turn at message index `turn`."""
+    """The token ids that a server sends for the assistant turn at message index `turn`."""
     return _ids(tokenizer, render(tokenizer, task, conversation.messages[:turn], prompt=True))
 
 
@@ -56,8 +57,8 @@ def encode(
     """Encode a conversation for training on every assistant turn.
 
     Raises:
-        InputError: a turn's prompt and answer are longer than `max_length` tokens; nothing is ever
-            truncated in silence.
+        InputError: the prompt and answer of a turn have more than `max_length` tokens; nothing is
+            truncated.
     """
     trunk = _ids(tokenizer, render(tokenizer, task, conversation.messages, prompt=False))
     targets, branches = [], []
@@ -67,13 +68,13 @@ def encode(
         if len(ids) > max_length:
             raise InputError(
                 f"conversation {conversation.id!r}: the turn at message {turn} takes {len(ids)} "
-                f"tokens, max_length is {max_length}; raise it, or leave the conversation out"
+                f"tokens, max_length is {max_length}; raise it, or remove the conversation"
             )
         shared = _common([trunk, ids])
         if shared == len(ids):
             targets.append((len(prompt), len(ids)))
         else:
-            # The prompt's last token predicts the answer's first: it belongs to the branch.
+            # The last token of the prompt predicts the first of the answer, so it is in the branch.
             start = min(shared, len(prompt) - 1)
             branches.append(Branch(start, ids[start:], (len(prompt) - start, len(ids) - start)))
     needed = max([end for _, end in targets] + [branch.start for branch in branches], default=0)
@@ -86,18 +87,18 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def shared_prefix(conversations: Sequence[Encoded]) -> int:
-    """How many tokens all trunks begin with (the system message with the tools) and may share.
+    """The number of tokens that all trunks start with: the system message with the tools.
 
-    The token before a conversation's first target stays out: it predicts, so it is its own.
+    Excludes the token before a conversation's first target, which predicts this target.
     """
-    common = _common([one.trunk for one in conversations])
-    starts = [start - 1 for one in conversations for start, _ in one.targets]
-    starts += [branch.start for one in conversations for branch in one.branches]
+    common = _common([conversation.trunk for conversation in conversations])
+    starts = [start - 1 for conversation in conversations for start, _ in conversation.targets]
+    starts += [branch.start for conversation in conversations for branch in conversation.branches]
     return min([common, *starts])
 
 
 def _common(sequences: Sequence[list[int]]) -> int:
-    """How many tokens all sequences begin with: what the extremes of their order share."""
+    """The length of the prefix that all sequences share: that of the least and the greatest one."""
     first, last = min(sequences), max(sequences)
     return next(
         (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),

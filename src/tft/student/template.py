@@ -1,4 +1,4 @@
-"""From messages to the text a model sees: one template for training, prediction and serving."""
+"""From messages to the text that a model sees: one template for training and serving."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ SPECIAL_TOKENS = ("<|im_start|>", END_OF_TURN, "<tool_call>", "</tool_call>")
 
 
 def load_tokenizer(folder: str, template: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a local folder or hub id, with the chosen chat template.
+    """The tokenizer of a local folder or Hugging Face id, with the chosen chat template.
 
-    `unified` puts this package's template on it; `stock` keeps the model's own.
+    `unified` sets this package's template; `stock` keeps the model's own.
 
     Raises:
-        InputError: the folder has no tokenizer, no template of its own (stock), or one of the
-            markers of a turn or a tool call is not a single token there.
+        InputError: there is no tokenizer, no template of its own (stock), or a marker of a turn or
+            a tool call is not a single token.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -35,7 +35,7 @@ def load_tokenizer(folder: str, template: str) -> PreTrainedTokenizerBase:
     if missing:
         raise InputError(
             f"the tokenizer of {folder!r} lacks {', '.join(missing)} as single tokens; "
-            "take a model of the Qwen3 family, or add them and train their embeddings"
+            "use a model of the Qwen3 family, or add them and train their embeddings"
         )
     if template == "unified":
         tokenizer.chat_template = TEMPLATE.read_text(encoding="utf-8")
@@ -52,10 +52,10 @@ def render(
     *,
     prompt: bool,
 ) -> str:
-    """The text of a conversation; with `prompt`, up to where the assistant's next turn begins.
+    """The text of a conversation, ending where the next assistant turn starts if `prompt` is set.
 
-    `enable_thinking=False` is Qwen3's switch for the empty think block; templates that know no
-    thinking ignore it.
+    `enable_thinking=False` is Qwen3's switch for the empty think block; templates without thinking
+    ignore it.
     """
     text = tokenizer.apply_chat_template(
         [{"role": "system", "content": task.description}, *to_openai(messages)],

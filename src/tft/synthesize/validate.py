@@ -41,11 +41,11 @@ def validate(
             reasons.append(f"no conversation: {draft.rejection}")
             continue
         reason, text = flaw(conversation, task, limits), text_of(conversation)
-        for label, others, limit in (
+        for label, compared_texts, limit in (
             ("too like a seed", seed_texts, limits.max_similarity_to_seeds),
             ("too like another", kept_texts, limits.max_similarity_among),
         ):
-            if reason is None and (near := nearest(text, others, limit)):
+            if reason is None and (near := nearest(text, compared_texts, limit)):
                 reason = f"{label}: {near[0]}, {near[1]:.3f}"
         if reason is None:
             kept_texts[conversation.id] = text

@@ -1,1 +1,1 @@
-"""A user's own logs, in whatever form, as conversations."""
+"""Imports a user's own logs, in several formats, as conversations."""

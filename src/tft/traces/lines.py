@@ -28,7 +28,7 @@ def read_lines(path: Path, longest: int = LONGEST) -> Iterator[Line]:
             if not line:
                 return
             if len(line) == longest and not line.endswith(b"\n"):
-                while (rest := file.readline(longest)) and not rest.endswith(b"\n"):
+                while (remaining := file.readline(longest)) and not remaining.endswith(b"\n"):
                     pass
                 yield Line(number, None, f"too long: more than {longest:,} bytes")
             elif line.strip():

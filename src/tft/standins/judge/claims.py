@@ -102,7 +102,10 @@ def told(message: str, state: State, today: date) -> list[str]:
     }
     if state.outcome != "none" and (DONE.search(message) or FAILED.search(message)):
         facts.add(f"outcome={state.outcome}")
-    text, said = _spelt(message), " . ".join(map(_spelt, state.dialogue))
+    text, said = (
+        _with_readable_times(message),
+        " . ".join(map(_with_readable_times, state.dialogue)),
+    )
     known = _meanings([*find_times(said), *find_dates(said, today)]) | {today}
     moments = [*find_times(text), *find_dates(text, today)]
     return sorted(facts) + [text[m.start : m.end] for m in moments if m.meanings & known]
@@ -127,9 +130,9 @@ def _outcome(
         nothing = [c for c in claims if NOTHING.search(c)]
         if nothing and state.fresh and not _about_attribute(nothing[0], state):
             yield Fault(f"claims_nothing_found: {nothing[0]!r}", f"{len(state.fresh)} found")
-        found = [c for c in claims if FOUND.search(c) and not NEGATION.search(c)]
-        if found and not state.fresh:
-            yield Fault(f"claims_results: {found[0]!r}", "the call returned nothing")
+        claimed_results = [c for c in claims if FOUND.search(c) and not NEGATION.search(c)]
+        if claimed_results and not state.fresh:
+            yield Fault(f"claims_results: {claimed_results[0]!r}", "the call returned nothing")
 
 
 def _done(claims: Iterable[str]) -> list[str]:
@@ -240,10 +243,12 @@ def _digits(text: str) -> str:
 
 def _moments(message: str, reference: str, state: State, today: date) -> Iterator[Fault]:
     """Times and dates that nobody mentioned, or that are read back although another followed."""
-    message = _spelt(message)
+    message = _with_readable_times(message)
     for name, find in (("time", find_times), ("date", lambda text: find_dates(text, today))):
-        spoken, in_reference = find(message), find(_spelt(reference))
-        mentions_by_text = [mentions for text in state.log if (mentions := find(_spelt(text)))]
+        spoken, in_reference = find(message), find(_with_readable_times(reference))
+        mentions_by_text = [
+            mentions for text in state.log if (mentions := find(_with_readable_times(text)))
+        ]
         known = _meanings([*in_reference, *itertools.chain(*mentions_by_text)]) | {today}
         for mention in spoken:
             if not mention.meanings & known and not _offered(message, mention):
@@ -255,7 +260,7 @@ def _moments(message: str, reference: str, state: State, today: date) -> Iterato
                 yield Fault(f"outdated_{name}: {message!r}", "another one was mentioned since")
 
 
-def _spelt(text: str) -> str:
+def _with_readable_times(text: str) -> str:
     """A text with times of day in the forms that `find_times` reads; users also write evening 6."""
     return PART_FIRST.sub(r"\2 in the \1", text.replace('o"clock', "o'clock"))
 
@@ -277,7 +282,7 @@ def _counts(message: str, reference: str, state: State) -> Iterator[Fault]:
     """Numbers of people that differ from all numbers mentioned before, if there are any."""
     known = {n for text in [*state.log, reference] for n in _counted(text)}
     known |= {n for call in state.calls for v in call.arguments.values() if (n := number(str(v)))}
-    spoken = [_spelt(text) for text in state.dialogue]
+    spoken = [_with_readable_times(text) for text in state.dialogue]
     mentioned = set[float]().union(
         *(find_numbers(blank(text, find_times(text))) for text in spoken)
     )
@@ -305,5 +310,5 @@ def _names(message: str, reference: str, state: State, task: Task) -> Iterator[F
                 stem = re.sub(r"s$", "", word)
                 if len(word) < 3 or {word, stem} & (known | ORDINARY) or number(word):
                     continue
-                if not any(similar(word, other) for other in known):
+                if not any(similar(word, known_word) for known_word in known):
                     yield Fault(f"unknown_name: {match[0]!r}", "in no result, never mentioned")

@@ -147,20 +147,20 @@ def _stated(message: str) -> str:
 
 def _ignores_question(message: str, reference: str, state: State, today: date) -> Iterator[Fault]:
     for sentence in sentences(state.heard):
-        asked = [
+        things_asked_about = [
             thing
             for thing in state.things.values()
             if "?" in sentence and any(mentions_key(key, sentence) for key in thing)
         ]
-        if asked and _answers(reference, asked, state, today):
-            if not _answers(message, asked, state, today):
-                yield Fault(f"ignores_question: {sentence.strip()!r}", str(asked[0]))
+        if things_asked_about and _answers(reference, things_asked_about, state, today):
+            if not _answers(message, things_asked_about, state, today):
+                yield Fault(f"ignores_question: {sentence.strip()!r}", str(things_asked_about[0]))
             return
 
 
-def _answers(message: str, asked: Sequence[Item], state: State, today: date) -> bool:
+def _answers(message: str, things: Sequence[Item], state: State, today: date) -> bool:
     return bool(ANSWER.search(message) or NEGATION.search(message)) or _tells(
-        message, asked, state, today
+        message, things, state, today
     )
 
 

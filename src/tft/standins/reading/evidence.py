@@ -61,7 +61,7 @@ class Heard(NamedTuple):
             return value in self.dates
         if value.isdecimal():
             return float(value) in self.numbers
-        return bool(spelt := " ".join(words(value))) and f" {spelt} " in self.words
+        return bool(spoken_words := " ".join(words(value))) and f" {spoken_words} " in self.words
 
 
 @lru_cache(maxsize=100_000)
@@ -279,19 +279,22 @@ def _aliases(
     aliases = {name: name for name in known}
     for name in sorted(values.keys() - known):
         overlap = {
-            other: len(values[name] & values[other]) / len(values[name])
-            for other in known
-            if not is_flag(values[other])
+            declared: len(values[name] & values[declared]) / len(values[name])
+            for declared in known
+            if not is_flag(values[declared])
         }
-        spelling = {other: SequenceMatcher(None, name, other).ratio() for other in known}
+        spelling = {declared: SequenceMatcher(None, name, declared).ratio() for declared in known}
         if echoes[name]:
             aliases[name] = max(
-                sorted(echoes[name]), key=lambda other: (echoes[name][other], spelling[other])
+                sorted(echoes[name]),
+                key=lambda declared: (echoes[name][declared], spelling[declared]),
             )
         elif (
-            (best := max(sorted(overlap), key=lambda other: overlap[other], default=""))
+            (best := max(sorted(overlap), key=lambda declared: overlap[declared], default=""))
             and (overlap[best] >= OVERLAP)
-        ) or spelling[best := max(sorted(spelling), key=lambda other: spelling[other])] >= ALIKE:
+        ) or spelling[
+            best := max(sorted(spelling), key=lambda declared: spelling[declared])
+        ] >= ALIKE:
             aliases[name] = best
     return aliases
 

@@ -186,9 +186,9 @@ def with_blanks(text: str, values: Mapping[str, str], today: date) -> str:
             mentions = find_dates(blank(text, find_times(text)), today)
             text = _cut(text, mentions, date.fromisoformat(value), name)
         elif words(value):
-            spelt = r"\W+".join(map(re.escape, re.findall(r"\w+", value)))
+            pattern = r"\W+".join(map(re.escape, re.findall(r"\w+", value)))
             text = re.sub(
-                rf"(?<![\w{{]){spelt}(?![\w}}])", f"{{{name}}}", text, flags=re.IGNORECASE
+                rf"(?<![\w{{]){pattern}(?![\w}}])", f"{{{name}}}", text, flags=re.IGNORECASE
             )
     return text
 

@@ -73,9 +73,11 @@ class _Dialogue:
             else self.world.draw(self.service.slots[name], self.rng)
             for name in [*required, *(name for name in optional if self._chance(OPTIONAL))]
         }
-        told = [name for name in goal if self._chance(KNOWN_AT_ONCE)]
-        self._tell(self._phrase(f"open@{self.service.name}"), {name: goal[name] for name in told})
-        self.wanted |= {name: goal[name] for name in told}
+        given_at_once = [name for name in goal if self._chance(KNOWN_AT_ONCE)]
+        self._tell(
+            self._phrase(f"open@{self.service.name}"), {name: goal[name] for name in given_at_once}
+        )
+        self.wanted |= {name: goal[name] for name in given_at_once}
         self._answer_until(required, goal, self.wanted)
 
     def _choose(self) -> dict[str, str] | None:
@@ -125,7 +127,7 @@ class _Dialogue:
         else:
             name = self.rng.choice(required)
             slot = self.service.slots[name]
-            others = [
+            possible_values = [
                 thing[name]
                 for thing in self.world.things
                 if thing[name] != self.wanted[name]
@@ -137,8 +139,8 @@ class _Dialogue:
             ]
             while (value := self.world.draw(slot, self.rng)) == self.wanted[name]:
                 pass
-            if possible and others:
-                value = self.rng.choice(others)
+            if possible and possible_values:
+                value = self.rng.choice(possible_values)
             self.wanted[name] = value
             self._hear(self._about("change", slot, value))
         self._search()
@@ -176,7 +178,7 @@ class _Dialogue:
             if name not in identity | known and (name in required or self._chance(0.6))
         }
         # The agent does not ask for optional details, so the user gives them at once or never.
-        told = {
+        given_at_once = {
             name: value
             for name, value in goal.items()
             if name in optional or self._chance(KNOWN_AT_ONCE)
@@ -192,9 +194,9 @@ class _Dialogue:
             detail = self._about("detail", self.service.slots[entity], thing[entity])
             opening = f"{self._phrase('hello')} {book.removesuffix(' there')} {detail}"
             if self._chance(0.6):
-                told = {self.service.place: thing[self.service.place]} | told
-        self._tell(opening, told)
-        details = known | told
+                given_at_once = {self.service.place: thing[self.service.place]} | given_at_once
+        self._tell(opening, given_at_once)
+        details = known | given_at_once
         self._answer_until(required, goal, details)
         details = {name: value for name, value in details.items() if name not in identity}
         for name in optional:
@@ -219,9 +221,9 @@ class _Dialogue:
 
     def _try_otherwise(self, thing: dict[str, str], details: dict[str, str]) -> dict[str, str]:
         """After a failure, choose another time or date, or another of the results."""
-        others = [other for other in self.results if other != thing]
-        if others and self._chance(0.3):
-            thing = self.rng.choice(others)
+        other_results = [result for result in self.results if result != thing]
+        if other_results and self._chance(0.3):
+            thing = self.rng.choice(other_results)
             slot = self.service.slots[self.service.entity]
             self._hear(self._about("instead", slot, thing[slot.name]))
         else:
@@ -254,9 +256,9 @@ class _Dialogue:
         return {name: thing[name] for name in (self.service.entity, self.service.place)}
 
     def _other(self, slot: Slot, value: str) -> str:
-        while (other := self.world.draw(slot, self.rng)) == value:
+        while (new_value := self.world.draw(slot, self.rng)) == value:
             pass
-        return other
+        return new_value
 
     # --- speaking ----------------------------------------------------------------------------
 
@@ -285,11 +287,11 @@ class _Dialogue:
         while missing:
             slot = self.service.slots[missing.pop(0)]
             self._respond(self._about("ask", slot, ""))
-            told = [slot.name]
+            answered = [slot.name]
             if missing and self._chance(0.2):
-                told.append(missing.pop(0))
-            known |= {name: goal[name] for name in told}
-            self._hear(" ".join(self._about("say", s, goal[s.name]) for s in self._slots(told)))
+                answered.append(missing.pop(0))
+            known |= {name: goal[name] for name in answered}
+            self._hear(" ".join(self._about("say", s, goal[s.name]) for s in self._slots(answered)))
 
     def _tell(self, opening: str, details: Mapping[str, str]) -> None:
         """The user says an opening, with details in the same sentence or after it."""

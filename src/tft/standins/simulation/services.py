@@ -114,11 +114,11 @@ class Service:
         return Tool(name, description, schema)
 
 
-def _service(name: str, purpose: str, thing: str, slots: list[Slot], **rest: object) -> Service:
+def _service(name: str, purpose: str, thing: str, slots: list[Slot], **fields: object) -> Service:
     by_name = {slot.name: slot for slot in slots}
     (entity,) = (slot.name for slot in slots if slot.kind == "name")
     (place,) = (slot.name for slot in slots if slot.kind == "city")
-    return Service(name, purpose, thing, by_name, entity, place, **rest)  # type: ignore[arg-type]
+    return Service(name, purpose, thing, by_name, entity, place, **fields)  # type: ignore[arg-type]
 
 
 def _counts(last: int) -> tuple[str, ...]:

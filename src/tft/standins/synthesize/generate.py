@@ -152,11 +152,11 @@ def _obeys(plan: Plan, messages: Sequence[Message]) -> int:
 # --- flows ------------------------------------------------------------------------------------
 def _traits(messages: Sequence[Message]) -> frozenset[str]:
     """What distinguishes conversations: the arguments that calls give, and failed calls."""
-    given = {
+    arguments = {
         f"{call.name} {name}" for _, call in _service_calls(messages) for name in call.arguments
     }
     failed = {"failed"} if any(result_of(message) == [] for message in messages) else set()
-    return frozenset(given | failed)
+    return frozenset(arguments | failed)
 
 
 class Focus(NamedTuple):
@@ -275,13 +275,13 @@ def _focus(messages: Sequence[Message], index: int) -> Focus | None:
     for message in reversed(messages[at + 1 : index]):
         text = _plain(speech(message) or "")
         for item in items if message.role == "assistant" else []:
-            others = {
+            other_values = {
                 value
                 for other_item in items
                 if other_item is not item
                 for value in _values(other_item)
             }
-            own = _values(item) - others - _values(call.arguments)
+            own = _values(item) - other_values - _values(call.arguments)
             if any(_plain(value) in text for value in own if words(value)):
                 return Focus(at, item, own, call.arguments)
     return None
@@ -322,9 +322,9 @@ def _questions(messages: Sequence[Message], today: date) -> list[int]:
     """The indices of user questions that the agent answers and on which nothing later depends."""
     positions = []
     for index in range(2, len(messages) - 2):
-        asked, answer = speech(messages[index]), speech(messages[index + 1])
+        question, answer = speech(messages[index]), speech(messages[index + 1])
         if not (
-            messages[index].role == "user" and asked and answer and "?" in asked
+            messages[index].role == "user" and question and answer and "?" in question
             and "?" not in answer and speech(messages[index - 1]) and speech(messages[index + 2])
         ):  # fmt: skip
             continue
@@ -333,7 +333,7 @@ def _questions(messages: Sequence[Message], today: date) -> list[int]:
             for _, call in _service_calls(messages[index:])
             for value in call.arguments.values()
         }
-        heard, focus = hear(asked, today), _focus(messages, index)
+        heard, focus = hear(question, today), _focus(messages, index)
         if focus == _focus(messages, index + 2) and not any(map(heard.mentions, later)):
             positions.append(index)
     return positions

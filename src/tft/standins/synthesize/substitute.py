@@ -103,9 +103,9 @@ def take_stock(
             ):
                 for mention in mentions:
                     meant = moments & set(_canonical(mention))
-                    spelt = text[mention.start : mention.end]
-                    if len(meant) == 1 and not PREPOSITION.match(spelt) and len(spelt) > 2:
-                        spellings[message.role][meant.pop()].add(spelt)
+                    spelling = text[mention.start : mention.end]
+                    if len(meant) == 1 and not PREPOSITION.match(spelling) and len(spelling) > 2:
+                        spellings[message.role][meant.pop()].add(spelling)
     return Stock(
         {field: sorted(values) for field, values in names.items()},
         (_sorted(times), _sorted(dates)),
@@ -120,7 +120,7 @@ ROLES = ("user", "assistant")
 
 def _sorted(spellings: Mapping[str, Mapping[str, Iterable[str]]]) -> Speakers:
     return {
-        role: {moment: sorted(spelt) for moment, spelt in moments.items()}
+        role: {moment: sorted(ways) for moment, ways in moments.items()}
         for role, moments in spellings.items()
     }
 
@@ -162,17 +162,19 @@ def substitute(
         hidden = text
         for match in named:
             hidden = hidden[: match.start()] + "#" * len(match[0]) + hidden[match.end() :]
-        found = _moments(hidden, stock.today)
-        for mentions, moved, spellings in zip(found, (clocks, days), stock.spellings, strict=True):
+        mentions_by_kind = _moments(hidden, stock.today)
+        for mentions, moved, spellings in zip(
+            mentions_by_kind, (clocks, days), stock.spellings, strict=True
+        ):
             for mention in mentions:
                 meant = [moment for moment in _canonical(mention) if moment in moved]
                 if meant:
                     old = text[mention.start : mention.end]
                     new = moved[meant[0]]
-                    spelt = rng.choice(spellings[role].get(new) or [said(new)])
+                    spelling = rng.choice(spellings[role].get(new) or [said(new)])
                     before = PREPOSITION.match(old)
-                    spelt = (before[0] if before else "") + spelt
-                    parts.append((mention.start, mention.end, spelt))
+                    spelling = (before[0] if before else "") + spelling
+                    parts.append((mention.start, mention.end, spelling))
         for start, end, new in sorted(parts, reverse=True):
             text = text[:start] + new + text[end:]
         return re.sub(r"\b(the) the\b", r"\1", text, flags=re.IGNORECASE)
@@ -325,8 +327,8 @@ def _unclear(messages: Sequence[Message], values: set[str], stock: Stock) -> boo
         text = speech(message) if message.role == "user" else None
         if text is not None:
             remaining = spans.sub("#", clear(text)) if spans else clear(text)
-            for found in _moments(remaining, stock.today):
-                remaining = blank(remaining, found)
+            for mentions in _moments(remaining, stock.today):
+                remaining = blank(remaining, mentions)
             if find_numbers(remaining) - numbers:
                 return True
     return False

@@ -5,8 +5,7 @@ beside the messages (system messages, reasoning, metadata, ids) and what they qu
 a trace is therefore clean, and readers need not know about redaction.
 
 - The same thing has the same placeholder, such as <EMAIL_1>, throughout a trace and in any
-spelling,
-  so that a call still copies what the user said. Equal strings stay equal.
+  spelling, so that a call still copies what the user said. Equal strings stay equal.
 - The text of job_description.json is public: enumerations, tool names, the company's hotline.
 - A text that is JSON stays JSON, and nothing but the content of its strings changes. Numbers stay
   unless a text or a field shows that the same digits are personal.
