@@ -15,6 +15,7 @@ from fixtures.tea import CELLS, SCENARIOS, run_to_table
 
 from tft.cli import result
 from tft.core.tables import write_json
+from tft.report.table import summary_table
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def finished(tea_shop):
     return tea_shop
 
 
-def test_a_result_holds_metrics_table_params_and_where_they_came_from(finished):
+def test_a_result_has_scores_table_params_and_provenance(finished):
     # Left over from a run with other pipelines.
     shutil.copy("data/scores/cells/low_data-direct.json", "data/scores/cells/low_data-tft.json")
     kept = result.keep_result("sgd-tiny", finished)
@@ -69,7 +70,7 @@ def test_a_result_holds_metrics_table_params_and_where_they_came_from(finished):
     assert (stamp["dirty"], stamp["uncommitted"]) == (True, ["pyproject.toml"])
 
 
-def test_a_result_holds_the_sweep_of_its_corpus_and_student_alone(finished):
+def test_a_result_has_only_the_sweep_of_its_corpus_and_student(finished):
     run = {"corpus": "builtin", "student": "tiny"}
     swept = {"low_data": run, "noisy_labels": run | {"corpus": "sgd"}}
     write_json(Path("experiments/sweep/sweep.json"), swept)
@@ -77,7 +78,7 @@ def test_a_result_holds_the_sweep_of_its_corpus_and_student_alone(finished):
     assert json.loads((kept / "sweep.json").read_text()) == {"low_data": run}
 
 
-def test_a_result_is_refused_when_it_would_lie(finished):
+def test_no_result_is_kept_of_stale_or_missing_files(finished):
     runner = CliRunner()
     for name in ("../up", "", ".", "Caps"):
         done = runner.invoke(result.keep, ["--", name])
@@ -107,12 +108,17 @@ def test_the_readme_shows_the_tables_of_the_results_that_it_names():
     names = re.findall("<!-- table: results/(.+)/benchmark.md -->", readme)
     assert names
     for name in names:
-        table = (ROOT / "results" / name / "benchmark.md").read_text(encoding="utf-8")
-        shown = result.with_table(readme, name, table)
+        kept = ROOT / "results" / name
+        cells = {
+            path.stem: json.loads(path.read_text(encoding="utf-8"))
+            for path in (kept / "cells").iterdir()
+        }
+        comparison = json.loads((kept / "comparison.json").read_text(encoding="utf-8"))
+        shown = result.with_table(readme, name, summary_table(comparison, cells, SCENARIOS))
         assert shown == readme, f"`make result NAME={name}` mends it"
 
 
-def test_a_kept_result_sets_the_readmes_table_anew(finished):
+def test_keeping_a_result_renews_its_table_in_the_readme(finished):
     readme = "# Teas\n<!-- table: results/sgd-tiny/benchmark.md -->\nold\n<!-- /table -->\nEnd.\n"
     Path("README.md").write_text(readme)
     for name in ("other", "sgd-tiny"):

@@ -93,10 +93,16 @@ def project(tmp_path, monkeypatch):
     YAML().dump(content, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     write_conversations(Path("data/test/conversations.parquet"), [TEST])
+    logged = Conversation("logged", "Restaurants_1", (user("hi"), talk("hello")))
     for path in ("data/split/train.parquet", "data/direct/baseline/train.parquet"):
-        write_conversations(Path(path), [replace(TRACE, source="Restaurants_1")])
-    write_rows(Path("data/filtered/baseline/scores.parquet"), RELEVANCE, [])
-    write_rows(Path("data/relabeled/baseline/decisions.parquet"), DECISIONS, [])
+        write_conversations(Path(path), [logged])
+    kept = {"relevance": 5, "coherence": 5, "kept": True, "reason": ""}
+    scores = [{"conversation": logged.id} | kept]
+    write_rows(Path("data/filtered/baseline/scores.parquet"), RELEVANCE, scores)
+    decided = {"name": RESPOND, "arguments": logged.messages[1].tool_call.arguments_json}
+    row = {"conversation": logged.id, "turn": 1, "reason": "", "votes": "{}", "kept": True}
+    path = Path("data/relabeled/baseline/decisions.parquet")
+    write_rows(path, DECISIONS, [row | decided])
     return tmp_path
 
 
@@ -136,7 +142,7 @@ def test_a_near_copy_of_a_test_conversation_ends_the_run(project, copy, key):
     assert done.exit_code == 1
     assert f"data/tft/baseline/train.parquet: conversation {copy.id!r} is " in done.output
     assert "like the test conversation 'test'" in done.output
-    assert done.output.rstrip().endswith(f"raise audit.{key}")
+    assert done.stderr.rstrip().endswith(f"raise audit.{key}")
     assert not Path("data/audit").exists()
 
 

@@ -146,7 +146,7 @@ def test_missing_inputs_name_the_cell_and_the_command(tea_shop):
     run_stage("judge")
     done = run_stage("score")
     assert done.exit_code == 1
-    assert "data/predictions/students: no low_data-direct-123.parquet to score" in done.output
+    assert "data/predictions: no low_data-direct-123.parquet to score" in done.output
     assert not Path("data/scores/cells").exists()
 
     for path in Path("data/predictions/students").iterdir():
@@ -332,12 +332,11 @@ def test_a_cells_score_is_the_mean_over_seeds_and_their_spread_stands_apart(two_
     assert told["(untuned student)", ""] == ["0.500", ""]
 
 
-def test_every_seed_is_scored(two_seeds):
+def test_scoring_requires_the_answers_of_every_seed(two_seeds):
     Path("data/predictions/students/low_data-tft-2.parquet").unlink()
     run_stage("judge")
     done = run_stage("score")
     assert (
-        "data/predictions/students: no low_data-tft-2.parquet to score; `dvc repro predict`"
-        in done.output
+        "data/predictions: no low_data-tft-2.parquet to score; `dvc repro predict`" in done.output
     )
     assert not Path("data/scores/cells").exists()

@@ -266,7 +266,7 @@ def test_real_traces_become_valid_conversations_whose_calls_are_supported(
     conversations, task = sgd
     train, _ = split_corpus(conversations, PARAMS.model_copy(update={"corpus": "sgd"}))
     own = [one for one in train if one.source == PARAMS.sgd.service]
-    seeds, context = choose_seeds(own, own, 40, PARAMS.seed)
+    seeds, context = choose_seeds(own, own, 40, PARAMS.data_seed)
     plans = [draw_plan(n, seeds, context[:20], PARAMS.synthesize, 1) for n in range(120)]
     drafts = synthesizer(seeds, context[:20], task)(plans)
     reasons = Counter(

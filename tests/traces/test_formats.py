@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fixtures import logs
-from fixtures.rooms import CALL, ROOMS, TASK, imported
+from fixtures.rooms import ASKED, BYE, CALL, FOUND, HELLO, ROOMS, TASK, imported
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -69,12 +69,6 @@ def test_a_file_of_interleaved_dialogues_is_detected_and_gathered(
 
 def assembled(*messages: dict[str, Any]) -> Assembled:
     return assemble(openai_chat.parse({"messages": list(messages)}), TASK)
-
-
-HELLO = {"role": "user", "content": "hello"}
-ASKED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
-FOUND = {"role": "tool", "tool_call_id": "a", "content": '[{"room": "R7"}]'}
-BYE = {"role": "assistant", "content": "Take R7."}
 
 
 def test_what_has_no_place_in_a_conversation_stays_beside_it() -> None:

@@ -31,6 +31,7 @@ from tft.report.table import (
     deltas,
     judge_scores,
     read_metrics,
+    summary_table,
     sweep_of,
 )
 
@@ -113,11 +114,25 @@ def _flat(folder: Path, params: Params) -> dict[str, dict[str, float]]:
     return flat | ({"delta": deltas(cells, scenarios)} if both(params.pipelines) else {})
 
 
+def readme_table(kept: Path, params: Params) -> str:
+    """What README.md shows of a result: TFT against Direct in brief.
+
+    Of a result without both, what its benchmark.md says before it goes into every cell.
+    """
+    if both(params.pipelines):
+        cells = {
+            cell: read_metrics(kept / f"cells/{cell}.json", "score") for cell in _cells(params)
+        }
+        comparison = read_metrics(kept / "comparison.json", "score")
+        return summary_table(comparison, cells, list(params.scenarios))
+    text = (kept / TABLE).read_text(encoding="utf-8")
+    return text.partition("\n")[2].partition(EVERY_CELL)[0].strip()
+
+
 def with_table(readme: str, name: str, table: str) -> str:
     """README.md with the table of result `name` where it shows that one.
 
-    `table` is the result's benchmark.md. What it says before it goes into every cell, but for the
-    heading, stands between a line that names it and a line that ends it.
+    The table stands between a line that names the result and a line that ends it.
 
     Raises:
         InputError: the line that ends it is missing.
@@ -128,8 +143,7 @@ def with_table(readme: str, name: str, table: str) -> str:
         return readme
     if not end:
         raise InputError("README.md: a table begins, but no line <!-- /table --> ends it")
-    body = table.partition("\n")[2].partition(EVERY_CELL)[0].strip()
-    return f"{before}{start}{body}\n{end}{after}"
+    return f"{before}{start}{table}\n{end}{after}"
 
 
 def provenance(root: Path) -> dict[str, Any]:
@@ -173,6 +187,7 @@ def keep(name: str) -> None:
     """Keep the run at hand in git, under results/NAME."""
     root = Path.cwd()
     kept = keep_result(name, root)
-    readme, table = (path.read_text("utf-8") for path in (root / "README.md", kept / TABLE))
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    table = readme_table(kept, load_params(root / "params.yaml"))
     write_text(root / "README.md", with_table(readme, name, table))
     click.echo(f"kept as {kept.relative_to(root)}; commit it with git")

@@ -342,6 +342,37 @@ def comparison_sheet(comparison: Comparison, scenarios: Sequence[str]) -> Sheet:
     return _with_spreads(sheet, "difference", [line["spread"] for line in lines], seeds)
 
 
+def summary_table(comparison: Comparison, cells: Cells, scenarios: Sequence[str]) -> str:
+    """TFT against Direct as README.md shows it: the judge, the publication, exact service calls."""
+    pair = ["Direct", "difference"]
+    head = ["scenario", "judge: TFT", *pair, "published: TFT", *pair, "exact calls: TFT", *pair]
+    numbers = {name: f"S{number} `{name}`" for number, name in enumerate(PUBLISHED, start=1)}
+    rows = []
+    for scenario in scenarios:
+        _, judged, direct, difference, *_ = comparison_sheet(comparison, [scenario])[1][0]
+        published = PUBLISHED.get(scenario)
+        exact = [cells[f"{scenario}-{name}"]["service_call_exact"] for name in ("tft", "direct")]
+        rows.append(
+            [
+                numbers.get(scenario, f"`{scenario}`"),
+                *(judged, direct, difference),
+                *(_pair(published["tft"], published["direct"]) if published else [""] * 3),
+                *_pair(*exact),
+            ]
+        )
+    if not _is_published(scenarios):
+        head, rows = head[:4] + head[7:], [row[:4] + row[7:] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, *rows]).replace(
+        "\n", f"\n|{'---|' * len(head)}\n", 1
+    )
+
+
+def _pair(tft: float | None, direct: float | None) -> list[str]:
+    """Two scores and their difference."""
+    difference = "" if tft is None or direct is None else f"{tft - direct:+.3f}"
+    return [_score(tft), _score(direct), difference]
+
+
 def cells_sheet(cells: Cells, scenarios: Sequence[str], pipelines: Sequence[str]) -> Sheet:
     """A row a cell, in the order of `cell_names`; no corrected scores where there are none."""
     head = ["scenario", "pipeline", *COLUMNS, "judge, published"]
