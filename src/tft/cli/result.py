@@ -106,10 +106,14 @@ def _files(params: Params) -> dict[str, str]:
     }
 
 
+def _read_cells(folder: Path, params: Params) -> dict[str, dict[str, Any]]:
+    return {cell: read_metrics(folder / f"{cell}.json", "score") for cell in _cells(params)}
+
+
 def _flat(folder: Path, params: Params) -> dict[str, dict[str, float]]:
     """The judge's scores by scenario of every pipeline and, of TFT less Direct, of `delta`."""
     scenarios = list(params.scenarios)
-    cells = {cell: read_metrics(folder / f"{cell}.json", "score") for cell in _cells(params)}
+    cells = _read_cells(folder, params)
     flat = {name: judge_scores(cells, scenarios, name) for name in params.pipelines}
     return flat | ({"delta": deltas(cells, scenarios)} if both(params.pipelines) else {})
 
@@ -120,9 +124,7 @@ def readme_table(kept: Path, params: Params) -> str:
     Of a result without both, what its benchmark.md says before it goes into every cell.
     """
     if both(params.pipelines):
-        cells = {
-            cell: read_metrics(kept / f"cells/{cell}.json", "score") for cell in _cells(params)
-        }
+        cells = _read_cells(kept / "cells", params)
         comparison = read_metrics(kept / "comparison.json", "score")
         return summary_table(comparison, cells, list(params.scenarios))
     text = (kept / TABLE).read_text(encoding="utf-8")
