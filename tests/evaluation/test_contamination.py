@@ -47,7 +47,7 @@ TRACE = Conversation(
 )  # fmt: skip
 
 
-def test_overlap_counts_what_comes_again_word_for_word_whatever_it_is_called():
+def test_overlap_counts_repeated_texts_and_values_under_any_argument_name():
     assert overlap([TRACE], [TEST]) == {
         "user_utterances": 0.333333,  # "Thank you!"
         "agent_messages": 0.333333,  # "In which harbour?"
@@ -58,7 +58,7 @@ def test_overlap_counts_what_comes_again_word_for_word_whatever_it_is_called():
     assert everything["user_utterances"] == everything["agent_messages"] == 1.0
 
 
-def test_results_of_tools_are_no_utterances():
+def test_tool_results_are_not_counted_as_utterances():
     assert utterances([TEST]) == ["I want a boat.", "Old Lock", "Thank you!"]
 
 

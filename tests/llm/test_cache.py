@@ -63,7 +63,7 @@ def _told(request: dict[str, Any], model: dict[str, Any]) -> str:
 
 
 @given(asked, where, asked, where)
-def test_keys_are_equal_exactly_where_all_that_can_change_an_answer_is(
+def test_keys_are_equal_exactly_when_everything_that_can_change_an_answer_is(
     one: dict[str, Any], here: dict[str, Any], two: dict[str, Any], there: dict[str, Any]
 ) -> None:
     pairs = [(one, here), (two, there), (one, there)]
@@ -77,7 +77,7 @@ def test_keys_are_equal_exactly_where_all_that_can_change_an_answer_is(
         assert (key == keys[0]) == (_told(question, model) == _told(one, here))
 
 
-def test_the_order_of_a_schema_is_part_of_the_key_and_that_of_a_message_is_not() -> None:
+def test_the_key_depends_on_the_order_of_a_schema_but_not_of_a_message() -> None:
     model = llm("http://a/v1").models["big"]
     there = {"a": {}, "b": {}}, {"role": "user", "content": "q"}
     here = {"b": {}, "a": {}}, {"content": "q", "role": "user"}
@@ -89,7 +89,7 @@ def test_the_order_of_a_schema_is_part_of_the_key_and_that_of_a_message_is_not()
     assert key(*there) != key(here[0], there[1])
 
 
-def test_null_means_the_clients_own_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_null_base_url_is_the_client_s_own_address(monkeypatch: pytest.MonkeyPatch) -> None:
     def key(url: str | None) -> str:
         return cache_key(request("q"), llm("http://a/v1", base_url=url).models["big"])
 
@@ -99,13 +99,13 @@ def test_null_means_the_clients_own_address(monkeypatch: pytest.MonkeyPatch) -> 
     assert key(None) == key("http://b/v1")
 
 
-def test_what_was_paid_for_keeps_its_key() -> None:
+def test_the_keys_of_paid_answers_never_change() -> None:
     """As of the first release; another key here means that all answers are bought again."""
     key = cache_key(request("q", schema=SCHEMA, seed=1), llm("http://a/v1").models["big"])
     assert key == "c6f86930fa58cdc36e6fb546b89255d8f449abc200bf9dc1e396273e1e127be5"
 
 
-def test_in_this_process_the_key_is_of_the_weights_wherever_they_lie(
+def test_the_key_of_a_local_model_depends_on_its_weights_not_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def key(folder: str) -> str:
@@ -138,7 +138,7 @@ print(fingerprint("some/model"), *{"torch", "transformers", "vllm"} & set(sys.mo
 """
 
 
-def test_a_model_of_the_hub_is_known_by_its_commit_without_slow_imports(tmp_path: Path) -> None:
+def test_the_key_of_a_hub_model_is_its_commit_and_needs_no_slow_imports(tmp_path: Path) -> None:
     stored = tmp_path / "models--some--model"
     (stored / "refs").mkdir(parents=True)
     (stored / "refs" / "main").write_text(COMMIT)
@@ -151,6 +151,6 @@ def test_a_model_of_the_hub_is_known_by_its_commit_without_slow_imports(tmp_path
     assert told.stdout.decode().split() == [COMMIT]
 
 
-def test_a_model_that_is_nowhere_is_named(tmp_path: Path) -> None:
+def test_an_error_names_the_model_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"llm\.models: '.*/gone' is no folder"):
         cache_key(request("q"), in_process(str(tmp_path / "gone")))

@@ -42,7 +42,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield server
 
 
-def test_answers_come_in_order_once_each_and_few_at_a_time(server: Server, tmp_path: Path) -> None:
+def test_answers_keep_the_order_of_requests_with_few_requests_at_once(
+    server: Server, tmp_path: Path
+) -> None:
     chat = connect(llm(server.url), tmp_path)
     outcomes = chat([*requests(30), request("q3")], "judge")
     assert texts(outcomes) == [f"to q{number}" for number in [*range(30), 3]]
@@ -63,7 +65,7 @@ def test_answers_come_in_order_once_each_and_few_at_a_time(server: Server, tmp_p
     }
 
 
-def test_samples_are_asked_for_by_seed(server: Server, tmp_path: Path) -> None:
+def test_samples_of_a_request_differ_by_seed(server: Server, tmp_path: Path) -> None:
     connect(llm(server.url), tmp_path)([request("q", seed=seed) for seed in (0, 1, 1)], "s")
     assert sorted(sent["seed"] for sent in server.sent) == [0, 1]
 
@@ -87,7 +89,7 @@ RECOVERABLE: dict[str, list[Action]] = {
 
 
 @pytest.mark.parametrize("trouble", RECOVERABLE)
-def test_what_can_be_recovered_is(server: Server, tmp_path: Path, trouble: str) -> None:
+def test_recoverable_errors_are_retried(server: Server, tmp_path: Path, trouble: str) -> None:
     server.default = answer('{"good": true}')
     server.script["q1"] = list(RECOVERABLE[trouble])
     chat = connect(llm(server.url), tmp_path)
@@ -99,14 +101,14 @@ def test_what_can_be_recovered_is(server: Server, tmp_path: Path, trouble: str) 
     assert server.sent[0]["response_format"]["json_schema"]["schema"] == SCHEMA
 
 
-def test_retry_after_is_waited_for(server: Server, tmp_path: Path) -> None:
+def test_the_client_waits_as_long_as_retry_after_says(server: Server, tmp_path: Path) -> None:
     server.script["q"] = [status(429, retry_after="1")]
     connect(llm(server.url), tmp_path)([request("q")], "s")
     first, second = server.times
     assert second - first >= 1
 
 
-def test_the_rate_is_kept_by_attempts_too(
+def test_retries_count_toward_the_rate_limit(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spaced: list[float] = []
@@ -123,7 +125,7 @@ def test_the_rate_is_kept_by_attempts_too(
 
 
 @pytest.mark.parametrize("silent", [hang, trickle])
-def test_an_answer_that_does_not_come_in_time_is_asked_for_again(
+def test_a_request_is_repeated_after_a_timeout(
     server: Server, tmp_path: Path, silent: Action
 ) -> None:
     server.script["q"] = [silent]
@@ -142,7 +144,7 @@ def test_an_answer_that_does_not_come_in_time_is_asked_for_again(
         (status(500), "server error"),
     ],
 )
-def test_what_is_always_wrong_is_refused_and_asked_again_by_the_next_run(
+def test_a_request_without_a_valid_answer_is_refused_and_repeated_by_the_next_run(
     server: Server, tmp_path: Path, trouble: Action, reason: str
 ) -> None:
     server.default = answer('{"good": true}')
@@ -158,7 +160,9 @@ def test_what_is_always_wrong_is_refused_and_asked_again_by_the_next_run(
     assert row["completion_tokens"] == 2 * COMPLETION_TOKENS + wasted / 2
 
 
-def test_attempts_of_all_kinds_count(server: Server, tmp_path: Path) -> None:
+def test_http_errors_and_invalid_answers_both_count_as_attempts(
+    server: Server, tmp_path: Path
+) -> None:
     server.script["q"] = [answer(""), status(500), status(500)]
     assert texts(connect(llm(server.url), tmp_path)([request("q")], "s")) == ["server error"]
     assert len(server.sent) == 3
@@ -172,7 +176,7 @@ def test_attempts_of_all_kinds_count(server: Server, tmp_path: Path) -> None:
         (answer(refusal="I must not"), "content filter"),
     ],
 )
-def test_what_asking_again_cannot_mend_is_asked_once(
+def test_permanent_errors_are_not_retried(
     server: Server, tmp_path: Path, trouble: Action, reason: str
 ) -> None:
     server.script["q1"] = [trouble]
@@ -192,7 +196,7 @@ def test_what_asking_again_cannot_mend_is_asked_once(
         (cut, "out of reach in 3 attempts"),
     ],
 )
-def test_what_concerns_all_requests_is_one_error_that_names_the_model(
+def test_an_error_of_all_requests_is_raised_once_and_names_the_model(
     server: Server, tmp_path: Path, trouble: Action, message: str
 ) -> None:
     server.script["q5"] = [trouble] * 3
@@ -208,14 +212,14 @@ def test_what_concerns_all_requests_is_one_error_that_names_the_model(
     assert set(again.values()) == {1}
 
 
-def test_an_endpoint_that_is_not_there_is_named(tmp_path: Path, server: Server) -> None:
+def test_an_error_names_the_endpoint_that_cannot_be_reached(tmp_path: Path, server: Server) -> None:
     gone = Server()
     gone.server_close()
     with pytest.raises(InputError, match=rf"{gone.url} .*: out of reach in 2 attempts"):
         connect(llm(gone.url, attempts=2), tmp_path)(requests(2), "s")
 
 
-def test_an_endpoint_that_refuses_everything_is_not_asked_everything(
+def test_an_endpoint_that_refuses_every_request_is_soon_given_up(
     server: Server, tmp_path: Path
 ) -> None:
     server.default = status(400, "response_format is not supported")
@@ -225,7 +229,7 @@ def test_an_endpoint_that_refuses_everything_is_not_asked_everything(
 
 
 @pytest.mark.parametrize("value", [None, "", " \n", "sk-\u2026"])
-def test_no_key_is_an_error_before_anything_is_sent(
+def test_a_missing_api_key_is_an_error_before_any_request(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:
     monkeypatch.setenv("TFT_TEST_KEY", value) if value else monkeypatch.delenv("TFT_TEST_KEY")
@@ -234,7 +238,7 @@ def test_no_key_is_an_error_before_anything_is_sent(
     assert not server.sent
 
 
-def test_a_server_without_key_is_not_sent_the_key_for_another(
+def test_no_api_key_is_sent_to_a_server_that_needs_none(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
@@ -242,12 +246,12 @@ def test_a_server_without_key_is_not_sent_the_key_for_another(
     assert SECRET not in str(server.sent)
 
 
-def test_an_unknown_model_is_named(tmp_path: Path) -> None:
+def test_an_error_names_the_unknown_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"llm\.models has no 'small'; it has: big"):
         connect(llm("http://127.0.0.1:9/v1"), tmp_path)([Request("small", ())], "s")
 
 
-def test_a_finished_run_repeated_asks_nothing_and_reports_the_same(
+def test_a_repeated_run_sends_no_request_and_reports_the_same(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     server.script["q1"] = [answer(""), answer("")]
@@ -265,7 +269,7 @@ def test_a_finished_run_repeated_asks_nothing_and_reports_the_same(
     assert json.dumps(second.metrics()) == json.dumps(first.metrics())
 
 
-def test_the_budget_is_never_exceeded_and_a_larger_one_goes_on(
+def test_a_run_stops_within_its_budget_and_resumes_with_a_larger_one(
     server: Server, tmp_path: Path
 ) -> None:
     # Each answer may cost 10 and does: 3 fit into 35. 6 are left for a budget of 100.
@@ -284,14 +288,14 @@ def test_the_budget_is_never_exceeded_and_a_larger_one_goes_on(
     assert server.completion_tokens == chat.metrics()["s"]["big"]["cost"] == 90
 
 
-def test_what_was_set_aside_and_not_spent_can_be_spent(server: Server, tmp_path: Path) -> None:
+def test_reserved_but_unspent_budget_is_released(server: Server, tmp_path: Path) -> None:
     # At most 1 in flight fits, and all 12 fit one after another.
     chat = connect(llm(server.url, budget=12 * COMPLETION_TOKENS + 7), tmp_path)
     assert len(chat(requests(12, max_tokens=10), "s")) == 12
     assert server.most_active <= 4
 
 
-def test_attempts_in_vain_count_against_the_budget(server: Server, tmp_path: Path) -> None:
+def test_failed_attempts_count_against_the_budget(server: Server, tmp_path: Path) -> None:
     server.default = answer("", completion_tokens=10)
     with pytest.raises(InputError, match=r"budget: 30\.0000 of 35\.0 is spent"):
         connect(llm(server.url, attempts=9, budget=35), tmp_path)(requests(1, max_tokens=10), "s")
@@ -313,15 +317,13 @@ def test_without_a_price_tokens_are_counted_and_the_cost_is_null(
     assert (row["cost"], row["prompt_tokens"]) == (None, 2 * PROMPT_TOKENS)
 
 
-def test_a_server_that_does_not_count_is_taken_to_have_used_all(
-    server: Server, tmp_path: Path
-) -> None:
+def test_a_reply_without_usage_counts_as_max_tokens(server: Server, tmp_path: Path) -> None:
     server.default = answer(usage=False)
     [reply] = connect(llm(server.url), tmp_path)([request("q", max_tokens=50)], "s")
     assert (reply.prompt_tokens, reply.completion_tokens) == (prompt_bound(request("q")), 50)
 
 
-def test_two_models_are_asked_each_at_its_own_address(server: Server, tmp_path: Path) -> None:
+def test_each_model_is_asked_at_its_own_address(server: Server, tmp_path: Path) -> None:
     with Server() as other:
         params = llm(server.url)
         two = params.models["big"].model_copy(update={"base_url": other.url, "model": "other-1"})
@@ -362,7 +364,7 @@ connect(llm(sys.argv[1]), Path(sys.argv[2]))(requests(20), "s")
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_run_asks_again_only_for_what_was_in_flight(
+def test_a_killed_run_repeats_only_the_requests_in_flight(
     server: Server, tmp_path: Path, signal_number: int
 ) -> None:
     stuck = threading.Event()
@@ -394,7 +396,7 @@ def test_a_killed_run_asks_again_only_for_what_was_in_flight(
     )
 
 
-def test_the_key_is_nowhere_but_in_the_header(
+def test_the_api_key_appears_only_in_the_request_header(
     server: Server,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -420,7 +422,7 @@ def test_the_key_is_nowhere_but_in_the_header(
         assert SECRET.encode() not in path.read_bytes()
 
 
-def test_a_cache_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+def test_an_error_names_the_cache_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "answers.sqlite").write_text("this is no database, but long enough to be one" * 30)
     with pytest.raises(InputError, match=r"answers\.sqlite: .*TFT_CACHE"):
         connect(llm("http://127.0.0.1:9/v1"), tmp_path)(requests(1), "s")
@@ -430,7 +432,7 @@ def test_a_cache_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["{}", '{"good": true, "more": [1, null]}', "[" * 100_000])
-def test_an_answer_fits_its_schema_or_says_why_not(content: str) -> None:
+def test_the_flaw_of_an_answer_says_why_it_does_not_fit_its_schema(content: str) -> None:
     assert flaw(content, None, cut_off=False) is None
     expected = {"{": "against its schema", "[": "not JSON"}[content[0]]
     fits = "good" in content

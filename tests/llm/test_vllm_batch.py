@@ -59,7 +59,7 @@ def ask_engine(engine: Engine, asked: dict[str, Request], settle: Any) -> None:
 
 
 @pytest.mark.usefixtures("vllm_types")
-def test_an_engine_is_asked_batch_by_batch_and_again_for_what_does_not_fit() -> None:
+def test_an_engine_gets_requests_in_batches_and_invalid_answers_again() -> None:
     engine = Engine(["x", '{"good": true}', '{"good": false}', "a", "b", "c"])
     questions = {"first": 0, "second": 1, "long": 2, "never": 3}
     asked = {name: request(name, schema=SCHEMA, seed=seed) for name, seed in questions.items()}
@@ -104,7 +104,7 @@ def engines(vllm_types: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return events
 
 
-def test_one_engine_runs_at_a_time_whoever_asks(engines: list[str], tmp_path: Path) -> None:
+def test_only_one_engine_runs_at_a_time(engines: list[str], tmp_path: Path) -> None:
     models = {name: in_process(folder_of(tmp_path / name)) for name in "ab"}
     models["again"] = models["a"].model_copy(update={"requests_at_once": 1})
     models["other"] = models["a"].model_copy(update={"options": {"dtype": "float32"}})
@@ -145,7 +145,7 @@ def test_a_student_s_engine_is_stopped_before_its_judge_s_starts(
 
 
 @pytest.mark.vllm
-def test_a_real_engine_answers_by_schema_and_is_asked_once(tmp_path: Path) -> None:
+def test_a_real_engine_answers_by_schema_and_its_answers_are_cached(tmp_path: Path) -> None:
     choice = {"type": "object", "properties": {"x": {"enum": ["yes", "no"]}}, "required": ["x"]}
     choice["additionalProperties"] = False
     options = {"max_model_len": 256, "dtype": "bfloat16"}
