@@ -171,7 +171,7 @@ def test_a_synthetic_row_leads_back_to_the_logged_traces() -> None:
 
 
 @pytest.mark.usefixtures("data")
-def test_rejected_drafts_tell_why_and_show_what_there_is() -> None:
+def test_a_rejected_draft_is_explained_with_its_reason() -> None:
     lines = explain("tft/noisy_labels/tft-00002")
     assert lines[1:4] == [
         "Messages as generated: 1",
@@ -184,14 +184,14 @@ def test_rejected_drafts_tell_why_and_show_what_there_is() -> None:
 
 
 @pytest.mark.usefixtures("data")
-def test_a_relabelled_trace_is_shown_as_relabelled() -> None:
+def test_a_relabeled_trace_is_shown_with_its_new_calls() -> None:
     lines = explain("relabeled/noisy_labels/dev/boat-2")
     assert lines[1] == "Messages as relabeled: 4"
     assert lines[3] == '    1 assistant FindBoats {"harbour": "Old Lock"}'
     assert lines[6:] == way(2)
 
 
-def test_a_disputed_turn_tells_its_votes_although_it_stays_as_logged(data: Path) -> None:
+def test_a_disputed_turn_is_explained_with_its_votes(data: Path) -> None:
     path = data / "relabeled" / SCENARIO / "decisions.parquet"
     rows = read_rows(path, DECISIONS)
     disputed = next(r for r in rows if (r["conversation"], r["turn"]) == ("dev/boat-2", 3))
@@ -208,7 +208,7 @@ def test_a_disputed_turn_tells_its_votes_although_it_stays_as_logged(data: Path)
 
 
 @pytest.mark.usefixtures("data")
-def test_a_trace_that_relabelling_rejected_tells_its_votes() -> None:
+def test_a_trace_rejected_by_relabeling_is_explained_with_its_votes() -> None:
     lines = explain("relabeled/noisy_labels/dev/boat-4")
     assert lines[1] == "Messages as logged: 4"
     assert lines[6:13] == [
@@ -252,11 +252,11 @@ def test_a_logged_trace_needs_no_other_table(data: Path) -> None:
         ("direct/noisy_labels/boat-5", "no row 'boat-5' among 5; closest: dev/boat-5"),
     ],
 )
-def test_an_unknown_row_is_one_line_that_names_what_there_is(row: str, told: str) -> None:
+def test_an_error_about_an_unknown_row_lists_the_known_tables(row: str, told: str) -> None:
     assert told in refused(row)
 
 
-def test_a_missing_table_names_itself_and_what_makes_it(data: Path) -> None:
+def test_an_error_about_a_missing_table_names_the_stage_that_makes_it(data: Path) -> None:
     (data / "filtered" / SCENARIO / "scores.parquet").unlink()
     expected = "data/filtered/noisy_labels/scores.parquet: no such file; `dvc repro` makes it"
     assert expected in refused("tft/noisy_labels/tft-00001")
@@ -267,7 +267,7 @@ def test_a_draft_kept_but_not_in_train_is_an_error(data: Path) -> None:
     assert "train.parquet: no row 'tft-00001'" in refused("tft/noisy_labels/tft-00001")
 
 
-def test_it_runs_as_a_module(data: Path) -> None:
+def test_explain_runs_as_a_module(data: Path) -> None:
     command = [sys.executable, "-m", "tft.cli", "explain", "direct/noisy_labels/dev/boat-9"]
     done = subprocess.run(command, cwd=data.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 1

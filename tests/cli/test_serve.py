@@ -56,7 +56,7 @@ def run(*arguments: str, typed: str = "") -> Any:
     return CliRunner().invoke(main, arguments, input=typed)
 
 
-def test_an_unknown_student_is_answered_with_those_there_are(root: Path) -> None:
+def test_an_error_about_an_unknown_student_lists_the_known_ones(root: Path) -> None:
     result = run("serve", "nobody-direct")
     assert result.exit_code == 1
     assert "no student 'nobody-direct'; there are noisy_labels-tft" in result.output
@@ -64,7 +64,7 @@ def test_an_unknown_student_is_answered_with_those_there_are(root: Path) -> None
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed")
 @pytest.mark.parametrize("name", ["noisy_labels-tft", "tft-noisy_labels"])
-def test_a_port_in_use_is_named(root: Path, name: str) -> None:
+def test_an_error_names_the_port_in_use(root: Path, name: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -91,7 +91,7 @@ def test_a_student_that_answers_in_plain_text_is_served_with_its_parser(root: Pa
     assert command[command.index("--tool-parser-plugin") + 1] == str(folder / PARSER)
 
 
-def test_functions_of_a_file_are_called_and_their_results_sent_back(
+def test_functions_from_a_file_are_called_and_their_results_sent_to_the_student(
     root: Path, server: Server
 ) -> None:
     (root / "boats.py").write_text(
@@ -113,9 +113,7 @@ def test_functions_of_a_file_are_called_and_their_results_sent_back(
     assert [tool["function"]["name"] for tool in server.sent[0]["tools"]] == [RESPOND, "RentBoat"]
 
 
-def test_a_student_that_only_calls_is_stopped_and_the_user_goes_on(
-    root: Path, server: Server
-) -> None:
+def test_a_student_that_keeps_calling_is_interrupted(root: Path, server: Server) -> None:
     server.default = call("RentBoat", pier="B")
     result = run("chat", "noisy_labels-tft", "--url", server.url, typed="Hello.\n")
     assert result.exit_code == 0, result.output
@@ -123,7 +121,7 @@ def test_a_student_that_only_calls_is_stopped_and_the_user_goes_on(
     assert len(server.sent) == 8
 
 
-def test_text_without_a_call_is_shown_for_what_it_is(root: Path, server: Server) -> None:
+def test_a_reply_without_a_call_is_shown_as_text(root: Path, server: Server) -> None:
     server.script["One."] = [answer("Just words.")]
     server.script["Two."] = [answer("More words.")]
     result = run("chat", "noisy_labels-tft", "--url", server.url, typed="One.\n\nTwo.\n")
@@ -146,7 +144,7 @@ def test_text_without_a_call_is_shown_for_what_it_is(root: Path, server: Server)
         (call(RESPOND, text="Hm."), f"against the schema: {RESPOND}: Additional properties"),
     ],
 )
-def test_a_flawed_call_is_shown_and_the_user_goes_on(
+def test_an_invalid_call_is_shown_and_the_chat_goes_on(
     root: Path, server: Server, reply: Action, flaw: str
 ) -> None:
     rent = TASK.tools[1]
@@ -175,7 +173,7 @@ def test_a_flawed_call_is_shown_and_the_user_goes_on(
         ("return float('nan')", "ValueError: Out of range float values are not JSON compliant"),
     ],
 )
-def test_a_functions_error_is_shown_and_sent_back(
+def test_the_error_of_a_function_is_shown_and_sent_to_the_student(
     root: Path, server: Server, body: str, error: str
 ) -> None:
     (root / "boats.py").write_text(f"def RentBoat(pier):\n    {body}")
@@ -193,9 +191,7 @@ def test_a_functions_error_is_shown_and_sent_back(
     assert json.loads(sent["content"])["error"].startswith(error)
 
 
-def test_plain_text_is_an_answer_where_the_task_has_no_tool_that_talks(
-    root: Path, server: Server
-) -> None:
+def test_plain_text_is_an_answer_when_no_tool_talks_to_the_user(root: Path, server: Server) -> None:
     own = replace(TASK, tools=TASK.tools[1:])
     write_task(root / "models/students/noisy_labels-tft/job_description.json", own)
     server.script["One."] = [answer("Just words.")]
@@ -206,7 +202,7 @@ def test_plain_text_is_an_answer_where_the_task_has_no_tool_that_talks(
     assert server.sent[1]["messages"][2]["content"] == "Just words."
 
 
-def test_no_server_and_refusals_are_one_line(root: Path, server: Server) -> None:
+def test_connection_errors_and_refusals_are_one_line(root: Path, server: Server) -> None:
     gone = Server()
     gone.server_close()
     result = run("chat", "noisy_labels-tft", "--url", gone.url, typed="Hello.\n")

@@ -66,7 +66,7 @@ def test_canonical_json_does_not_depend_on_the_order_of_keys(value: Any) -> None
 @pytest.mark.parametrize(
     "value", [math.nan, math.inf, (1, 2), {1: 2}, {None: 1}, {"a": {1}}, "\ud800", {"\udfff": 1}]
 )
-def test_what_json_or_utf8_would_change_is_refused(value: Any) -> None:
+def test_values_that_json_or_utf8_would_change_are_refused(value: Any) -> None:
     with pytest.raises(InputError):
         ToolCall("f", {"x": value})
 
@@ -104,7 +104,7 @@ def test_arguments_must_be_an_object(arguments: Any) -> None:
 
 
 @given(conversations(), calls)
-def test_with_calls_replaces_those_calls_and_nothing_else(
+def test_with_calls_replaces_only_the_given_calls(
     conversation: Conversation, call: ToolCall
 ) -> None:
     turns = dict(conversation.turns())

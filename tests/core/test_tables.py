@@ -130,7 +130,7 @@ def test_reading_another_table_is_refused(tmp_path: Path) -> None:
         read_conversations(tmp_path / "x.parquet")
 
 
-def test_missing_and_broken_files_are_one_clear_error(tmp_path: Path) -> None:
+def test_a_missing_or_broken_file_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_conversations(tmp_path / "none.parquet")
     (tmp_path / "half.parquet").write_bytes(b"PAR1 and then nothing")

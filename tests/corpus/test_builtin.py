@@ -44,7 +44,7 @@ def service_calls(one: Conversation) -> list[tuple[int, str, dict]]:
     ]
 
 
-def test_there_are_as_many_dialogues_as_params_say(corpus: list[Conversation]) -> None:
+def test_the_corpus_has_the_number_of_dialogues_in_params(corpus: list[Conversation]) -> None:
     assert Counter(one.source for one in corpus) == PARAMS.counts
     train, test = split_builtin(corpus, PARAMS)
     assert len(test) == PARAMS.held_out
@@ -101,7 +101,7 @@ def test_results_hold_what_was_asked_for(corpus: list[Conversation]) -> None:
     assert found > len(corpus)
 
 
-def test_users_correct_themselves_search_again_and_meet_full_houses(
+def test_users_correct_themselves_search_again_and_find_no_table(
     corpus: list[Conversation],
 ) -> None:
     own = of(corpus, PARAMS.service)
@@ -153,7 +153,7 @@ def test_numbers_that_do_not_fit_are_errors(change: dict, problem: str) -> None:
         split_builtin(read_builtin(params)[0], params)
 
 
-def test_another_grammar_tells_the_same_course_in_other_words() -> None:
+def test_another_grammar_rewords_the_same_dialogues() -> None:
     service = SERVICES["Hotels_1"]
     world = World(service, 1, TODAY)
     terse = Grammar({name: rules[:1] for name, rules in GRAMMAR.rules.items()}, TODAY)
@@ -167,7 +167,7 @@ def test_another_grammar_tells_the_same_course_in_other_words() -> None:
 
 
 @given(st.dates(date(2019, 3, 1), date(2019, 3, 20)), st.integers(0, 99))
-def test_days_and_hours_are_said_as_words_that_the_rules_understand(day: date, seed: int) -> None:
+def test_the_rules_understand_how_days_and_hours_are_said(day: date, seed: int) -> None:
     from tft.standins.reading.facts import find_dates, find_times
 
     text = spoken_value(str(day), TODAY, random.Random(seed))
@@ -178,7 +178,7 @@ def test_days_and_hours_are_said_as_words_that_the_rules_understand(day: date, s
     assert any(minutes in mention.meanings for mention in find_times(f"at {text}")), (clock, text)
 
 
-def test_messages_are_tidied() -> None:
+def test_tidying_fixes_spaces_articles_and_plurals() -> None:
     assert tidy("so:  for 1 persons , in  a Ethiopian place . okay") == (
         "So: For 1 person, in an Ethiopian place. Okay"
     )

@@ -68,7 +68,7 @@ def test_traces_and_tests_get_ids_from_folder_and_line(tmp_path: Path) -> None:
     assert (train, test) == (conversations[:2], conversations[2:])
 
 
-def test_the_repositorys_layout_is_read_too(tmp_path: Path) -> None:
+def test_the_layout_of_the_repository_is_also_read(tmp_path: Path) -> None:
     folder = "scenario-9-x/tft"
     files = {f"{folder}/{name.split('/')[-1]}": content for name, content in FLAT.items()}
     files["scenario-9-x/tft-raw-data/traces.jsonl"] = "not read"
@@ -99,7 +99,7 @@ NO_ANSWER = json.dumps({"question": "[]", "answer": "{}"})
         ({"job_description.json": json.dumps(JOB | {"tools": [3]})}, r"function\.name"),
     ],
 )  # fmt: skip
-def test_a_broken_line_is_named(
+def test_an_error_names_the_broken_line(
     tmp_path: Path, files: dict[str, str | bytes], message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as caught:
@@ -108,7 +108,7 @@ def test_a_broken_line_is_named(
 
 
 @pytest.mark.parametrize("name", FLAT)
-def test_a_missing_file_says_what_is_expected(tmp_path: Path, name: str) -> None:
+def test_an_error_about_a_missing_file_says_what_is_expected(tmp_path: Path, name: str) -> None:
     files = {key: content for key, content in FLAT.items() if key != name}
     with pytest.raises(InputError, match=r"expected job_description\.json, .*TFT_PUBLISHED"):
         read_published(write(tmp_path, files), PARAMS)

@@ -59,12 +59,12 @@ def test_a_dialogue_becomes_calls_results_and_messages() -> None:
     assert (trace.id, trace.source) == ("1_00007", "Buses_9")
 
 
-def test_ids_that_repeat_between_train_dev_and_test_stay_apart() -> None:
+def test_ids_that_repeat_between_train_dev_and_test_stay_distinct() -> None:
     ids = [to_conversation(f"{split}/x.json", dialogue()).id for split in ("train", "dev", "test")]
     assert ids == ["1_00007", "dev/1_00007", "test/1_00007"]
 
 
-def test_archive_and_folder_hold_the_same(
+def test_archive_and_folder_give_the_same_conversations(
     small_sgd: tuple[Path, SgdConfig], tmp_path: Path
 ) -> None:
     archive, params = small_sgd
@@ -196,7 +196,7 @@ def serve(
 # --- bad input: one error that says where and what --------------------------------------------
 
 
-def test_a_missing_archive_says_how_to_name_one() -> None:
+def test_an_error_about_a_missing_archive_says_how_to_name_one() -> None:
     with pytest.raises(InputError, match=r"/nowhere/x\.tar\.gz: no such .*TFT_SGD_ARCHIVE"):
         read_sgd("/nowhere/x.tar.gz", params_of({}))
 
@@ -217,7 +217,7 @@ def test_a_truncated_archive_is_an_error_unless_only_the_end_mark_is_cut(
     assert errors > 0.8 * len(content) / 5
 
 
-def test_something_else_than_an_archive_is_an_error(small_sgd: tuple[Path, SgdConfig]) -> None:
+def test_a_file_that_is_not_an_archive_is_an_error(small_sgd: tuple[Path, SgdConfig]) -> None:
     archive, params = small_sgd
     archive.write_bytes(gzip.compress(b"no tar at all" * 100))
     with pytest.raises(InputError, match="not a whole"):
@@ -239,7 +239,7 @@ def test_a_folder_packed_by_hand_is_an_error(tmp_path: Path) -> None:
         read_sgd(str(tmp_path / "a.tar.gz"), params_of(files_of(dialogue())))
 
 
-def test_a_prefix_of_the_commit_will_do(tmp_path: Path) -> None:
+def test_a_prefix_of_the_commit_is_accepted(tmp_path: Path) -> None:
     files = files_of(dialogue())
     write_archive(tmp_path / "a.tar.gz", files, f"sgd-{COMMIT[:7]}")
     assert len(read_sgd(str(tmp_path / "a.tar.gz"), params_of(files))[0]) == 1
@@ -257,7 +257,7 @@ def test_a_changed_file_is_an_error_with_both_checksums(small_sgd: tuple[Path, S
 
 
 @pytest.mark.parametrize("name", [DIALOGUES, SCHEMA])
-def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+def test_an_error_names_the_missing_file(tmp_path: Path, name: str) -> None:
     files = files_of(dialogue())
     params = params_of(files)
     del files[name]
@@ -315,7 +315,7 @@ CALL = {"method": "FindBus", "parameters": {}}
         (dialogue() | {"turns": None}, "turns: .*got None"),
     ],
 )  # fmt: skip
-def test_a_broken_turn_is_named(tmp_path: Path, item: dict[str, Any], message: str) -> None:
+def test_an_error_names_the_broken_turn(tmp_path: Path, item: dict[str, Any], message: str) -> None:
     files = files_of(item)
     write_archive(tmp_path / "a.tar.gz", files)
     with pytest.raises(
@@ -326,7 +326,7 @@ def test_a_broken_turn_is_named(tmp_path: Path, item: dict[str, Any], message: s
 
 
 @pytest.mark.parametrize("item", [3, None, {}, {"services": "Buses_9"}])
-def test_something_else_than_a_dialogue_is_an_error(tmp_path: Path, item: Any) -> None:
+def test_a_file_without_dialogues_is_an_error(tmp_path: Path, item: Any) -> None:
     files = files_of(item)
     write_archive(tmp_path / "a.tar.gz", files)
     with pytest.raises(InputError, match=f"{DIALOGUES}: dialogue 0: expected an object"):
@@ -340,7 +340,9 @@ def test_a_broken_schema_is_an_error(tmp_path: Path) -> None:
         read_sgd(str(tmp_path / "a.tar.gz"), params_of(files))
 
 
-def test_an_unknown_service_is_named_with_the_known(small_sgd: tuple[Path, SgdConfig]) -> None:
+def test_an_error_about_an_unknown_service_lists_the_known_ones(
+    small_sgd: tuple[Path, SgdConfig],
+) -> None:
     archive, params = small_sgd
     params = params.model_copy(update={"other_services": ["Trains_1"]})
     with pytest.raises(InputError, match=r"no schema of Trains_1 .*there are Buses_9"):
@@ -435,7 +437,9 @@ def test_held_out_dialogues_are_the_published_test_set_but_for_9_corrections(
     ]  # fmt: skip
 
 
-def test_turns_of_the_test_set(sgd: Corpus, published: Corpus, sgd_params: SgdConfig) -> None:
+def test_the_test_set_has_the_published_number_of_turns(
+    sgd: Corpus, published: Corpus, sgd_params: SgdConfig
+) -> None:
     def turns(traces: list[Conversation]) -> Counter[str]:
         return Counter(call.name for trace in traces for _, call in trace.turns())
 
@@ -471,7 +475,7 @@ def test_every_service_has_a_task(sgd_archive: Path, sgd_params: SgdConfig) -> N
         assert schema["description"] in task.description
 
 
-def test_a_checksum_that_is_not_the_archives_is_an_error(
+def test_a_wrong_checksum_of_the_archive_is_an_error(
     sgd_archive: Path, sgd_params: SgdConfig
 ) -> None:
     wrong = sgd_params.model_copy(

@@ -53,7 +53,7 @@ def test_agreement_counts_pairs_and_keeps_within_its_bounds(pairs):
     json.dumps(result.summary(), allow_nan=False)
 
 
-def test_nothing_to_compare_is_an_error():
+def test_agreement_of_no_verdicts_is_an_error():
     with pytest.raises(InputError, match="no verdicts"):
         agreement([], [])
 
@@ -92,6 +92,6 @@ def test_a_corrected_rate_is_a_rate_or_unknown(rate, sensitivity, specificity):
     assert (result is None) == (sensitivity + specificity - 1 <= 1e-9)
 
 
-def test_an_unknown_number_corrects_nothing():
+def test_no_rate_is_corrected_without_measured_errors():
     assert corrected(None, 0.9, 0.9) is corrected(0.5, None, 0.9) is corrected(0.5, 0.9, None)
     assert corrected(0.5, 0.9, 0.1) is None

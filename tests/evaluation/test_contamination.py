@@ -47,7 +47,7 @@ TRACE = Conversation(
 )  # fmt: skip
 
 
-def test_overlap_counts_what_comes_again_word_for_word_whatever_it_is_called():
+def test_overlap_counts_repeated_texts_and_values_under_any_argument_name():
     assert overlap([TRACE], [TEST]) == {
         "user_utterances": 0.333333,  # "Thank you!"
         "agent_messages": 0.333333,  # "In which harbour?"
@@ -58,7 +58,7 @@ def test_overlap_counts_what_comes_again_word_for_word_whatever_it_is_called():
     assert everything["user_utterances"] == everything["agent_messages"] == 1.0
 
 
-def test_results_of_tools_are_no_utterances():
+def test_tool_results_are_not_counted_as_utterances():
     assert utterances([TEST]) == ["I want a boat.", "Old Lock", "Thank you!"]
 
 
@@ -93,10 +93,16 @@ def project(tmp_path, monkeypatch):
     YAML().dump(content, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     write_conversations(Path("data/test/conversations.parquet"), [TEST])
+    logged = Conversation("logged", "Restaurants_1", (user("hi"), talk("hello")))
     for path in ("data/split/train.parquet", "data/direct/baseline/train.parquet"):
-        write_conversations(Path(path), [replace(TRACE, source="Restaurants_1")])
-    write_rows(Path("data/filtered/baseline/scores.parquet"), RELEVANCE, [])
-    write_rows(Path("data/relabeled/baseline/decisions.parquet"), DECISIONS, [])
+        write_conversations(Path(path), [logged])
+    kept = {"relevance": 5, "coherence": 5, "kept": True, "reason": ""}
+    scores = [{"conversation": logged.id} | kept]
+    write_rows(Path("data/filtered/baseline/scores.parquet"), RELEVANCE, scores)
+    decided = {"name": RESPOND, "arguments": logged.messages[1].tool_call.arguments_json}
+    row = {"conversation": logged.id, "turn": 1, "reason": "", "votes": "{}", "kept": True}
+    path = Path("data/relabeled/baseline/decisions.parquet")
+    write_rows(path, DECISIONS, [row | decided])
     return tmp_path
 
 
@@ -136,7 +142,7 @@ def test_a_near_copy_of_a_test_conversation_ends_the_run(project, copy, key):
     assert done.exit_code == 1
     assert f"data/tft/baseline/train.parquet: conversation {copy.id!r} is " in done.output
     assert "like the test conversation 'test'" in done.output
-    assert done.output.rstrip().endswith(f"raise audit.{key}")
+    assert done.stderr.rstrip().endswith(f"raise audit.{key}")
     assert not Path("data/audit").exists()
 
 

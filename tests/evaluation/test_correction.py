@@ -59,7 +59,7 @@ def test_lang_and_reiczigel_s_interval_worked_by_hand() -> None:
     st.floats(0.01, 0.99), st.floats(0.001, 0.2), st.integers(2, 60),
     st.tuples(*[st.integers(0, 200)] * 4),
 )  # fmt: skip
-def test_an_interval_holds_its_share_and_stays_a_share(
+def test_an_interval_contains_its_share_and_stays_between_0_and_1(
     mean: float, error: float, conversations: int, counts: tuple[int, int, int, int]
 ) -> None:
     rate = estimate(mean, error, conversations)
@@ -83,7 +83,7 @@ def test_fewer_verdicts_make_a_wider_interval() -> None:
     assert widths[2] > rate.interval[1] - rate.interval[0]  # the errors stretch it even when known
 
 
-def test_a_rate_of_1_is_corrected_as_of_as_many_turns_as_conversations() -> None:
+def test_a_rate_of_1_counts_each_conversation_as_one_turn() -> None:
     # 25 of 25 moved by z^2 cases, half of them hits; Lang and Reiczigel's as worked by hand above.
     rate = Estimate(1.0, 0.0, (0.86, 1.0))
     share, interval = judged(rate, 10**7, 0, 0, 10**7, conversations=25)
@@ -93,7 +93,7 @@ def test_a_rate_of_1_is_corrected_as_of_as_many_turns_as_conversations() -> None
     assert (share, interval) == (1.0, (pytest.approx(low, abs=1e-5), 1.0))
 
 
-def test_where_nothing_is_known_nothing_is_corrected() -> None:
+def test_scores_are_not_corrected_without_an_applicable_measurement() -> None:
     rate, table = estimate(0.75, 0.02), Agreement(40, 1, 2, 9)
     assert corrected_estimate(rate, 34, "j v2", Measured("j v1", table)) == (None, None)
     assert judged(rate, 10, 10, 10, 10) == (None, None)  # by chance
@@ -102,7 +102,7 @@ def test_where_nothing_is_known_nothing_is_corrected() -> None:
     assert (share, interval) == (1.0, None)
 
 
-def test_intervals_hold_the_truth_behind_a_judge_s_errors_as_often_as_they_say() -> None:
+def test_corrected_intervals_reach_their_nominal_coverage() -> None:
     intervals = script("benchmarks/interval_coverage.py")
     half_right = intervals.JUDGED[4]
     hits = intervals.coverage_of_corrected(half_right, 2000)
@@ -111,7 +111,9 @@ def test_intervals_hold_the_truth_behind_a_judge_s_errors_as_often_as_they_say()
 
 
 @pytest.mark.parametrize("content", [None, "[]", "{", '{"judged_by": "j", "both_good": "many"}'])
-def test_what_is_no_measurement_is_named_with_its_fix(tmp_path: Path, content: str | None) -> None:
+def test_an_error_about_an_invalid_measurement_says_how_to_fix_it(
+    tmp_path: Path, content: str | None
+) -> None:
     path = tmp_path / "judge.json"
     if content is not None:
         path.write_text(content)

@@ -48,7 +48,7 @@ REFERENCE = ToolCall("BookTrip", {"to": "Ghent", "seat": "aisle"})
         (ToolCall("BookTrip", {"seat": "aisle", "to": "Ghent"}), 1.0),
     ],
 )
-def test_staged_climbs_from_unparseable_to_equal(prediction, staged):
+def test_the_staged_score_rises_from_unparseable_to_equal(prediction, staged):
     assert staged_tool_call(REFERENCE, prediction) == staged
     assert binary_tool_call(REFERENCE, prediction) == (staged == 1)
 

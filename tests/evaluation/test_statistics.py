@@ -34,7 +34,7 @@ def two_cells(drawn: list[tuple[str, float, float]]) -> tuple[Rows, Rows]:
 
 @given(cells)
 @settings(max_examples=40)
-def test_an_interval_holds_its_mean_and_scores_that_can_be(
+def test_an_interval_contains_its_mean_and_only_possible_scores(
     drawn: list[tuple[str, float, float]],
 ) -> None:
     one, _ = two_cells(drawn)
@@ -62,7 +62,7 @@ def test_the_order_of_rows_changes_nothing(
 
 @given(cells)
 @settings(max_examples=40)
-def test_p_and_interval_of_a_difference_say_the_same(
+def test_the_p_value_agrees_with_the_interval_of_a_difference(
     drawn: list[tuple[str, float, float]],
 ) -> None:
     one, other = two_cells(drawn)
@@ -81,7 +81,7 @@ def test_equal_cells_do_not_differ() -> None:
     assert compare(one, one, "judge") == (0, None, 1)
 
 
-def test_the_bootstrap_finds_the_standard_error_that_can_be_calculated() -> None:
+def test_the_bootstrap_agrees_with_the_calculated_standard_error() -> None:
     # A turn a conversation, 30 of 40 good: the sample deviation is sqrt(0.75 * 0.25 * 40 / 39),
     # the standard error of the mean that over sqrt(40), 0.06934. With 9,999 resamples it is known
     # to about 1/sqrt(2 * 9999), under one per cent.
@@ -116,7 +116,7 @@ def test_cells_of_other_turns_are_not_compared() -> None:
         compare_pipelines({"s-tft": one, "s-direct": one[:1]}, ["s"])
 
 
-def test_holm_multiplies_by_the_tests_that_are_left() -> None:
+def test_holm_multiplies_by_the_number_of_remaining_tests() -> None:
     # 0.005 * 4, 0.01 * 3, 0.03 * 2; then 0.04 * 1, which may not get ahead of 0.06.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
@@ -156,13 +156,13 @@ REPLICATIONS = 10_000
 
 
 @pytest.mark.parametrize("population", INTERVALS.MEANS, ids=lambda one: one.label)
-def test_intervals_of_means_hold_the_true_mean_as_often_as_they_say(population: Any) -> None:
+def test_intervals_of_means_reach_their_nominal_coverage(population: Any) -> None:
     hits = INTERVALS.coverage_of_means(population, REPLICATIONS, ours_alone=True)
     assert 0.93 <= hits["t, logit (ours)"] <= 0.97
 
 
 @pytest.mark.parametrize("pair", INTERVALS.PAIRS, ids=lambda one: one.label)
-def test_differences_are_held_and_found_as_often_as_they_should(pair: Any) -> None:
+def test_tests_of_differences_reach_their_nominal_level_and_power(pair: Any) -> None:
     hits, found = INTERVALS.coverage_of_pairs(pair, REPLICATIONS, ours_alone=True)
     assert 0.93 <= hits["t (ours)"] <= 0.97
     if pair.means[0] == pair.means[1]:

@@ -33,7 +33,7 @@ def student(scores: list[float], failures: int = 0) -> Rows:
     ]
 
 
-def test_one_student_is_summed_up_as_it_is() -> None:
+def test_the_summary_of_one_student_is_its_own() -> None:
     rows = student([1.0, 0.0, 0.25, 1.0], failures=1)
     assert summarize_students({"s-tft-1": rows}) == summarize(rows)
     assert compare_students({"s-tft-1": rows}, {"s-direct-1": rows}) == {}
@@ -47,7 +47,7 @@ def test_a_turns_scores_are_means_over_the_students() -> None:
     assert [(row["conversation"], row["turn"]) for row in averaged] == [("c00", 0), ("c00", 1)]
 
 
-def test_spread_and_sampling_error_are_of_different_things() -> None:
+def test_spread_across_seeds_and_sampling_error_are_independent() -> None:
     # Seeds differ, conversations do not: a spread, no sampling error.
     seeds = summarize_students({"a": student([1.0] * 8), "b": student([0.0] * 8)})
     assert (seeds["judge"], seeds["standard_errors"]["judge"]) == (0.5, 0)
@@ -60,14 +60,14 @@ def test_spread_and_sampling_error_are_of_different_things() -> None:
     assert sampled["intervals"] == summarize(one)["intervals"]
 
 
-def test_students_that_err_elsewhere_are_surer_together_than_alone() -> None:
+def test_students_with_different_errors_have_a_narrower_interval_together() -> None:
     """Conversations are drawn with averaged turns: what seeds even out is no error of sampling."""
     a, b = [1.0, 1.0, 0.0, 0.0] * 5, [0.0, 0.0, 1.0, 1.0] * 5
     assert summarize(student(a))["standard_errors"]["judge"] > 0.1
     assert summarize_students({"a": student(a), "b": student(b)})["standard_errors"]["judge"] == 0
 
 
-def test_counts_are_of_an_average_student() -> None:
+def test_counts_are_means_over_students() -> None:
     students = {"a": student([0.0] * 4, failures=1), "b": student([0.0] * 4, failures=2)}
     summary = summarize_students(students)
     assert (summary["n"], summary["parse_failures"]) == (4, 1.5)

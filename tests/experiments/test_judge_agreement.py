@@ -101,7 +101,7 @@ def test_the_shipped_agreement_was_measured_with_the_judge_that_params_name(publ
     params = load_params(ROOT / "params.yaml")
     judge_now, judged_by = choose(params.judge, connect(params.llm), "test", params.judge.today)
     assert found["judged_by"] == judged_by, "run `make judge-agreement`"
-    judged = sorted((published_folder / "judged").iterdir())
+    judged = sorted((published_folder / "judged").glob("*.jsonl"))
     rows = [row for path in judged for row in read_judged(path)]
     task = read_task(published_folder / "job_description.json")
     verdicts = judge_now([row.turn for row in rows], task)
@@ -110,7 +110,7 @@ def test_the_shipped_agreement_was_measured_with_the_judge_that_params_name(publ
 
 def test_metrics_reproduce_the_published_scores_of_the_published_rows(published_folder):
     task = read_task(published_folder / "job_description.json")
-    judged = sorted((published_folder / "judged").iterdir())
+    judged = sorted((published_folder / "judged").glob("*.jsonl"))
     rows = [row for path in judged for row in read_judged(path)]
     assert len(rows) == 155
     for turn, answer, scores in rows:

@@ -75,7 +75,7 @@ def test_every_reference_fits_the_reworded_tools_and_comes_back_as_it_was(
             assert original(call, rewording) == reference
 
 
-def test_nothing_that_was_named_before_is_left_but_what_people_say(
+def test_only_utterances_keep_the_original_names(
     rewordings: list[Rewording], tests: list[Conversation]
 ) -> None:
     for rewording, test in product(rewordings, tests):
@@ -118,7 +118,7 @@ def rewording_of(tools: dict[str, str], slots: dict[str, str]) -> Rewording:
     return Rewording("v9", Task("serve", (), "be kind"), tools, slots)
 
 
-def test_a_name_known_by_heart_is_a_wrong_name() -> None:
+def test_an_original_name_is_wrong_under_a_rewording() -> None:
     rewording = rewording_of({"FindBus": "SearchBus"}, {"to": "goal", "seats": "places"})
     by_heart = original(ToolCall("FindBus", {"to": "Lodz", "places": "2", "via": "x"}), rewording)
     assert by_heart.name == "FindBus (not in v9)"
@@ -131,7 +131,7 @@ NAMES = st.lists(st.text("abc", min_size=1, max_size=2), min_size=1, max_size=5,
 
 
 @given(NAMES.flatmap(lambda names: st.tuples(st.just(names), st.permutations(names))), NAMES)
-def test_the_way_back_undoes_a_rewording_even_one_that_swaps_names(
+def test_the_original_call_is_restored_even_when_names_are_swapped(
     names: tuple[list[str], list[str]], said: list[str]
 ) -> None:
     rewording = rewording_of({"Find": "Look"}, dict(zip(*names, strict=True)))
@@ -240,7 +240,7 @@ def test_sensitivity_is_the_mean_over_turns_of_the_coefficient_of_variation() ->
     assert sensitivity(once, "judge") == pytest.approx(sqrt(5), abs=1e-6)  # the most there is
 
 
-def test_service_calls_vary_by_themselves() -> None:
+def test_service_calls_have_their_own_sensitivity() -> None:
     variants = [[row(0, 1.0), row(1, float(number), "FindBus")] for number in range(2)]
     assert sensitivity(variants, "service_call_exact") == pytest.approx(sqrt(2), abs=1e-6)
     assert sensitivity(variants[:1], "judge") is None
@@ -271,7 +271,7 @@ def test_a_cell_has_its_variants_their_mean_and_their_spread() -> None:
     assert found["comparison"]["s"]["difference"] == pytest.approx(1 / 3, abs=1e-6)
 
 
-def test_a_turn_without_a_verdict_is_left_out_everywhere_and_counted() -> None:
+def test_a_turn_without_a_verdict_is_counted_and_left_out_of_all_variants() -> None:
     whole = {name: [row(turn, 1.0) for turn in range(3)] for name in ("v1", "v2")}
     holed = whole | {"v2": [row(0, None), row(1, 0.0), row(2, 1.0)]}
     found = robustness({"a": ORIGINAL, "b": ORIGINAL}, {"a": whole, "b": holed}, [])

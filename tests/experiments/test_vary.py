@@ -53,7 +53,7 @@ POOL = slot_values([dialogue(), *OTHERS])
 
 
 @given(st.integers())
-def test_names_and_moments_change_everywhere_alike(seed: int) -> None:
+def test_names_and_times_change_consistently_in_a_dialogue(seed: int) -> None:
     varied = vary(dialogue(), SCHEMA, POOL, 1.0, random.Random(seed))
     first, _, third, last = varied["turns"]
     (frame,) = last["frames"]
@@ -72,7 +72,7 @@ def test_names_and_moments_change_everywhere_alike(seed: int) -> None:
 
 
 @given(st.integers())
-def test_a_moment_that_its_text_does_not_tell_stays(seed: int) -> None:
+def test_a_time_that_the_text_does_not_mention_stays(seed: int) -> None:
     """ "six" may be a number of people, and one text with two meanings cannot be replaced."""
     for said in ("six", "6"):
         varied = vary(dialogue(said, "18:00"), SCHEMA, POOL, 1.0, random.Random(seed))

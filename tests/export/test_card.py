@@ -28,7 +28,7 @@ def rows_of(text: str) -> dict[str, list[str]]:
     return {name.strip(): [one.strip() for one in rest] for name, *rest in lines}
 
 
-def test_scores_have_intervals_and_the_correction_its_ground(tmp_path: Path) -> None:
+def test_the_card_shows_intervals_and_what_the_correction_rests_on(tmp_path: Path) -> None:
     cell = metrics(MEASURED.judged_by, MEASURED)
     made = card(tmp_path, cell)
     table = rows_of(made.text)
@@ -50,14 +50,14 @@ def test_scores_have_intervals_and_the_correction_its_ground(tmp_path: Path) -> 
     assert named["judge_corrected"].metric_value == pytest.approx(share)
 
 
-def test_labels_of_a_machine_are_mentioned(tmp_path: Path) -> None:
+def test_the_card_mentions_labels_by_a_machine(tmp_path: Path) -> None:
     cell = metrics(MEASURED.judged_by, MEASURED)
     assert "labeled" not in card(tmp_path, cell).text
     made = card(tmp_path, cell, labeled_by="machine: rules filter, llm relabel")
     assert "labeled by machine: rules filter, llm relabel" in " ".join(made.text.split())
 
 
-def test_an_unmeasured_judge_s_scores_stand_alone(tmp_path: Path) -> None:
+def test_the_card_shows_no_corrected_scores_of_an_unmeasured_judge(tmp_path: Path) -> None:
     made = card(tmp_path, metrics("LLM judge v1 (m)", MEASURED))
     assert "judge" in rows_of(made.text)
     assert "judge_corrected" not in made.content
@@ -72,7 +72,7 @@ def test_an_unmeasured_judge_s_scores_stand_alone(tmp_path: Path) -> None:
         ("traces", "Qwen/Qwen3-1.7B", False),
     ],
 )
-def test_the_licence_of_sgd_is_on_what_was_made_from_it(
+def test_the_card_has_the_license_of_sgd_when_sgd_was_used(
     tmp_path: Path, corpus: str, base: str, of_sgd: bool
 ) -> None:
     made = card(tmp_path, metrics(MEASURED.judged_by, MEASURED), corpus, base)
@@ -96,7 +96,7 @@ def test_the_command_on_the_card_is_the_one_that_serves(tmp_path: Path, plain_te
     assert told == [word.removeprefix(f"{folder}/") for word in run[1 : run.index("--host")]]
 
 
-def test_a_base_on_the_hub_is_named_to_it_and_a_folder_is_not(tmp_path: Path) -> None:
+def test_the_card_names_a_base_model_only_when_it_is_on_the_hub(tmp_path: Path) -> None:
     cell = metrics("m", MEASURED)
     assert card(tmp_path, cell, base="Qwen/Qwen3-1.7B").data.base_model == "Qwen/Qwen3-1.7B"
     here = tmp_path / "base"
@@ -111,7 +111,7 @@ def test_the_merged_weights_have_the_card_too(tmp_path: Path) -> None:
     assert (tmp_path / "merged/README.md").read_text(encoding="utf-8") == made.content
 
 
-def test_a_student_of_several_seeds_has_its_own_scores_and_their_spread(tmp_path: Path) -> None:
+def test_the_card_shows_one_seed_s_scores_and_the_spread_across_seeds(tmp_path: Path) -> None:
     mean = metrics(MEASURED.judged_by, MEASURED)
     own = {**mean, "judge": 0.25}
     made = card(

@@ -81,7 +81,7 @@ def test_messages_have_the_roles_and_keys_of_the_conversational_form() -> None:
     ]  # fmt: skip
 
 
-def test_what_a_user_says_after_a_wrong_call_is_no_tool_s_result() -> None:
+def test_a_user_message_after_a_wrong_call_is_not_a_tool_result() -> None:
     """As S2 damages traces: a service is called where the agent should have talked."""
     trace = Conversation("c", "boats", (user("Hi"), assistant("RentBoat", {}), user("42 hours")))
     assert messages_of(trace, TASK)[-1] == {"role": "user", "content": "42 hours"}
@@ -116,7 +116,7 @@ def test_the_same_conversations_give_the_same_files(tmp_path: Path) -> None:
     assert set(a) == {"README.md", "chat_template.jinja", "train-00000-of-00001.parquet"}
 
 
-def test_another_export_is_loaded_anew(tmp_path: Path) -> None:
+def test_a_changed_export_is_not_loaded_from_the_cache(tmp_path: Path) -> None:
     """Not the former one from the cache of `datasets`, whose key holds a folder's last name."""
     for folder, number in (("a/out", 1), ("b/out", 2), ("b/out", 3)):
         export_dataset(boats(number), TASK, ORIGIN, tmp_path / folder)
@@ -132,7 +132,7 @@ def test_a_number_that_cannot_be_read_back_is_an_error_that_names_the_message(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"holds notes\.txt; name an empty folder"):
@@ -285,7 +285,7 @@ def test_the_command_exports_a_student_s_conversations(project: Path) -> None:
         ("low_data-direct", "train.parquet: no such file; `dvc repro` makes it"),
     ],
 )
-def test_an_unknown_student_is_one_line(student: str, message: str) -> None:
+def test_an_error_about_an_unknown_student_is_one_line(student: str, message: str) -> None:
     result = CliRunner().invoke(export_command, [student, "--to", "out"])
     assert result.exit_code == 1
     assert message in result.output
@@ -319,7 +319,7 @@ def test_the_command_uploads_what_it_wrote(project: Path) -> None:
     assert 'load_dataset("me/boats", split="train")' in python_of(files["README.md"].decode())
 
 
-def test_a_hub_that_refuses_is_one_line(project: Path) -> None:
+def test_an_error_of_the_hub_is_one_line(project: Path) -> None:
     with hub(refuses=True) as (address, _):
         pushed = export(project, address)
     assert pushed.returncode == 1

@@ -53,7 +53,7 @@ needs_vllm = pytest.mark.skipif(
 )
 
 
-def test_a_task_gets_the_tool_and_loses_it_again() -> None:
+def test_the_tool_for_plain_text_can_be_added_and_removed() -> None:
     assert with_talk(OWN).tools == (WEATHER, TALK)
     assert without_talk(with_talk(OWN)) == OWN
     own_tool = Tool(RESPOND, "Talk.", {"type": "object", "properties": {"text": {}}})
@@ -85,7 +85,7 @@ def tokenizers(
 
 
 @given(logs.dialogues)
-def test_plain_text_is_rendered_as_the_calls_that_were_trained_on(
+def test_plain_text_is_rendered_like_the_calls_in_training(
     tokenizers: tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase],
     messages: tuple[Message, ...],
 ) -> None:
@@ -101,7 +101,7 @@ def test_plain_text_is_rendered_as_the_calls_that_were_trained_on(
         assert rendered["input_ids"] == encode_prompt(trained, with_talk(OWN), one, turn)
 
 
-def test_a_client_that_declares_the_tool_itself_is_served_as_ever(
+def test_a_client_that_declares_the_tool_itself_is_rendered_unchanged(
     tokenizers: tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase],
 ) -> None:
     trained, shipped = tokenizers
@@ -117,7 +117,7 @@ def test_a_client_that_declares_the_tool_itself_is_served_as_ever(
 # --- what the student answers ------------------------------------------------------------------
 @needs_vllm
 @given(texts, st.booleans())
-def test_what_is_said_comes_bit_by_bit_and_never_otherwise(message: str, escaped: bool) -> None:
+def test_streamed_text_only_grows(message: str, escaped: bool) -> None:
     from tft.export.plain_text_parser import OPEN, said
 
     answer = render_call(ToolCall(RESPOND, {"message": message}))
@@ -133,7 +133,7 @@ def test_what_is_said_comes_bit_by_bit_and_never_otherwise(message: str, escaped
 
 @needs_vllm
 @given(calls)
-def test_of_other_calls_nothing_is_said(call: ToolCall) -> None:
+def test_service_calls_stream_no_text(call: ToolCall) -> None:
     from tft.export.plain_text_parser import said
 
     answer = render_call(call)
@@ -164,7 +164,7 @@ GET = render_call(ToolCall("GetWeather", {"city": "Rome"}))
         ("Rome?", "Rome?", []),
     ],
 )
-def test_a_reply_is_the_same_streamed_and_whole(
+def test_a_streamed_reply_equals_the_whole_reply(
     answer: str, content: str | None, called: list[str], size: int
 ) -> None:
     assert replied(answer) == (content, called)
@@ -207,7 +207,7 @@ def asked() -> tuple[Any, Any]:
 
 @needs_vllm
 @needs_base
-def test_a_stream_that_breaks_off_is_text_without_a_call() -> None:
+def test_an_unfinished_stream_is_text_without_a_call() -> None:
     answer = SAY.replace("}}", ', "", ""}}')
     assert streamed(answer, 1) == ("Rome </tool_call>?", [])
 
@@ -246,7 +246,7 @@ def ask(client: Any, messages: Sequence[Message], task: Task = OWN, **more: Any)
 @pytest.mark.vllm
 @needs_vllm
 @needs_base
-def test_a_served_student_takes_and_gives_plain_text(client: Any) -> None:
+def test_a_served_student_reads_and_writes_plain_text(client: Any) -> None:
     tokenizer = load_tokenizer(str(BASE), "unified")
     answered = set()
     for turn, _ in TALK_OF_BERLIN.turns():

@@ -113,7 +113,9 @@ def test_a_judge_gets_the_rubric_in_the_system_message_and_the_turn_as_data():
         (ToolCall(RESPOND, {"text": "Hello"}), SAYS, False, "against_schema: "),
     ],
 )
-def test_what_parsing_names_and_schemas_decide_is_never_asked(prediction, reference, good, label):
+def test_no_judge_is_asked_what_parsing_names_and_schemas_decide(
+    prediction, reference, good, label
+):
     [verdict], asked = panel([turn(prediction, reference)], BAD if good else GOOD)
     assert (verdict.good, asked) == (good, [])
     assert verdict.reason.startswith(label)
@@ -133,14 +135,14 @@ def test_what_parsing_names_and_schemas_decide_is_never_asked(prediction, refere
         ([json.dumps({"verdict": "good"})], None, "no_verdict"),
     ],
 )
-def test_the_majority_of_those_who_answer_counts_and_a_tie_is_bad(said, good, label):
+def test_the_majority_of_answers_decides_and_a_tie_is_bad(said, good, label):
     outcomes = [one if isinstance(one, Refusal) else Reply(one, 7, 3) for one in said]
     verdict = majority({str(n): parse(outcome) for n, outcome in enumerate(outcomes)})
     assert verdict.good is good
     assert verdict.reason.startswith(label)
 
 
-def test_judges_are_compared_two_by_two_where_both_answered():
+def test_agreement_is_measured_for_each_pair_of_judges():
     open_turns = [turn(ToolCall(RESPOND, {"message": str(n)})) for n in range(4)]
     verdicts, asked = panel([*open_turns, turn(SAYS)], GOOD, BAD, NO)
     assert len(asked) == 3 * len(open_turns)
@@ -149,7 +151,7 @@ def test_judges_are_compared_two_by_two_where_both_answered():
 
 
 @given(texts, texts)
-def test_any_answer_is_a_verdict_or_none(before, reason):
+def test_any_answer_becomes_a_verdict_or_none(before, reason):
     for said in (before, before + GOOD, json.dumps({"reason": reason, "verdict": before})):
         vote = parse(Reply(said, 1, 1))
         assert isinstance(vote, Refusal) or vote[0] in (True, False)
@@ -206,17 +208,17 @@ def check_data(text: str, prediction: ToolCall) -> None:
     assert other.messages[0]["content"] == system
 
 
-def test_the_suite_is_large_and_has_no_attempt_twice():
+def test_the_injection_suite_is_large_and_has_no_duplicates():
     assert len(set(ATTACKS)) == len(ATTACKS) >= 50
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_no_attempt_leaves_its_block(attack):
+def test_no_injection_closes_its_block(attack):
     check_data(attack, ToolCall(RESPOND, {"message": attack}))
 
 
 @given(texts, texts)
-def test_no_text_leaves_its_block(heard, said):
+def test_no_text_closes_its_block(heard, said):
     if said != "?":
         check_data(heard, ToolCall(RESPOND, {"message": said}))
 
@@ -238,7 +240,7 @@ def obedient(tmp_path, monkeypatch):
         yield lambda turns: judge(turns, TASK, chat, ["m"], 99, "judge"), server
 
 
-def test_no_attempt_changes_a_verdict_that_is_settled_without_a_judge(obedient):
+def test_no_injection_changes_a_verdict_that_needs_no_judge(obedient):
     ask_judge, server = obedient
     turns, labels = [], []
     for attack in ATTACKS:
@@ -264,7 +266,7 @@ def test_no_attempt_changes_a_verdict_that_is_settled_without_a_judge(obedient):
 
 
 @given(any_call)
-def test_settling_is_total(call):
+def test_settling_never_raises(call):
     [verdict], asked = panel([turn(call)], GOOD)
     assert (verdict.good is True) == bool(asked) or call == SAYS
 

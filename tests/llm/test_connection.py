@@ -1,6 +1,5 @@
 import json
 import logging
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,11 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiolimiter import AsyncLimiter
+from fixtures.endpoint import SCHEMA, SECRET, llm, request, requests, texts
 from fixtures.llm_server import (
     COMPLETION_TOKENS,
     PROMPT_TOKENS,
@@ -28,22 +27,11 @@ from fixtures.llm_server import (
     status,
     trickle,
 )
-from fixtures.repository import ROOT
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tft.config import load_params
 from tft.core.errors import InputError
 from tft.llm import connect
-from tft.llm.cache import cache_key
-from tft.llm.chat import Refusal, Reply, Request, flaw
-from tft.llm.config import LlmConfig, ModelConfig
-from tft.llm.engine import fingerprint, stop_engine
+from tft.llm.chat import Request, flaw
 from tft.llm.ledger import prompt_bound
-from tft.llm.vllm_batch import ask_vllm
-
-SECRET = "sk-secret-123"
-SCHEMA = {"type": "object", "properties": {"good": {"type": "boolean"}}, "required": ["good"]}
 
 
 @pytest.fixture
@@ -54,40 +42,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield server
 
 
-def llm(
-    url: str, attempts: int = 3, timeout: float = 30, budget: Any = None, **model: Any
-) -> LlmConfig:
-    known = {
-        "backend": "openai",
-        "model": "big-1",
-        "base_url": url,
-        "key_variable": "TFT_TEST_KEY",
-        "requests_at_once": 4,
-        "price": {"input": 0.0, "output": 1.0e6},  # a completion token costs 1
-    }
-    return LlmConfig.model_validate(
-        {
-            "models": {"big": known | model},
-            "attempts": attempts,
-            "timeout_seconds": timeout,
-            "budget": budget,
-        }
-    )
-
-
-def request(question: str, **changes: Any) -> Request:
-    return Request("big", ({"role": "user", "content": question},), **changes)
-
-
-def requests(count: int, **changes: Any) -> list[Request]:
-    return [request(f"q{number}", **changes) for number in range(count)]
-
-
-def texts(outcomes: list[Reply | Refusal]) -> list[str]:
-    return [item.content if isinstance(item, Reply) else item.reason for item in outcomes]
-
-
-def test_answers_come_in_order_once_each_and_few_at_a_time(server: Server, tmp_path: Path) -> None:
+def test_answers_keep_the_order_of_requests_with_few_requests_at_once(
+    server: Server, tmp_path: Path
+) -> None:
     chat = connect(llm(server.url), tmp_path)
     outcomes = chat([*requests(30), request("q3")], "judge")
     assert texts(outcomes) == [f"to q{number}" for number in [*range(30), 3]]
@@ -108,7 +65,7 @@ def test_answers_come_in_order_once_each_and_few_at_a_time(server: Server, tmp_p
     }
 
 
-def test_samples_are_asked_for_by_seed(server: Server, tmp_path: Path) -> None:
+def test_samples_of_a_request_differ_by_seed(server: Server, tmp_path: Path) -> None:
     connect(llm(server.url), tmp_path)([request("q", seed=seed) for seed in (0, 1, 1)], "s")
     assert sorted(sent["seed"] for sent in server.sent) == [0, 1]
 
@@ -132,7 +89,7 @@ RECOVERABLE: dict[str, list[Action]] = {
 
 
 @pytest.mark.parametrize("trouble", RECOVERABLE)
-def test_what_can_be_recovered_is(server: Server, tmp_path: Path, trouble: str) -> None:
+def test_recoverable_errors_are_retried(server: Server, tmp_path: Path, trouble: str) -> None:
     server.default = answer('{"good": true}')
     server.script["q1"] = list(RECOVERABLE[trouble])
     chat = connect(llm(server.url), tmp_path)
@@ -144,14 +101,14 @@ def test_what_can_be_recovered_is(server: Server, tmp_path: Path, trouble: str) 
     assert server.sent[0]["response_format"]["json_schema"]["schema"] == SCHEMA
 
 
-def test_retry_after_is_waited_for(server: Server, tmp_path: Path) -> None:
+def test_the_client_waits_as_long_as_retry_after_says(server: Server, tmp_path: Path) -> None:
     server.script["q"] = [status(429, retry_after="1")]
     connect(llm(server.url), tmp_path)([request("q")], "s")
     first, second = server.times
     assert second - first >= 1
 
 
-def test_the_rate_is_kept_by_attempts_too(
+def test_retries_count_toward_the_rate_limit(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spaced: list[float] = []
@@ -168,7 +125,7 @@ def test_the_rate_is_kept_by_attempts_too(
 
 
 @pytest.mark.parametrize("silent", [hang, trickle])
-def test_an_answer_that_does_not_come_in_time_is_asked_for_again(
+def test_a_request_is_repeated_after_a_timeout(
     server: Server, tmp_path: Path, silent: Action
 ) -> None:
     server.script["q"] = [silent]
@@ -187,7 +144,7 @@ def test_an_answer_that_does_not_come_in_time_is_asked_for_again(
         (status(500), "server error"),
     ],
 )
-def test_what_is_always_wrong_is_refused_and_asked_again_by_the_next_run(
+def test_a_request_without_a_valid_answer_is_refused_and_repeated_by_the_next_run(
     server: Server, tmp_path: Path, trouble: Action, reason: str
 ) -> None:
     server.default = answer('{"good": true}')
@@ -203,7 +160,9 @@ def test_what_is_always_wrong_is_refused_and_asked_again_by_the_next_run(
     assert row["completion_tokens"] == 2 * COMPLETION_TOKENS + wasted / 2
 
 
-def test_attempts_of_all_kinds_count(server: Server, tmp_path: Path) -> None:
+def test_http_errors_and_invalid_answers_both_count_as_attempts(
+    server: Server, tmp_path: Path
+) -> None:
     server.script["q"] = [answer(""), status(500), status(500)]
     assert texts(connect(llm(server.url), tmp_path)([request("q")], "s")) == ["server error"]
     assert len(server.sent) == 3
@@ -217,7 +176,7 @@ def test_attempts_of_all_kinds_count(server: Server, tmp_path: Path) -> None:
         (answer(refusal="I must not"), "content filter"),
     ],
 )
-def test_what_asking_again_cannot_mend_is_asked_once(
+def test_permanent_errors_are_not_retried(
     server: Server, tmp_path: Path, trouble: Action, reason: str
 ) -> None:
     server.script["q1"] = [trouble]
@@ -237,7 +196,7 @@ def test_what_asking_again_cannot_mend_is_asked_once(
         (cut, "out of reach in 3 attempts"),
     ],
 )
-def test_what_concerns_all_requests_is_one_error_that_names_the_model(
+def test_an_error_of_all_requests_is_raised_once_and_names_the_model(
     server: Server, tmp_path: Path, trouble: Action, message: str
 ) -> None:
     server.script["q5"] = [trouble] * 3
@@ -253,14 +212,14 @@ def test_what_concerns_all_requests_is_one_error_that_names_the_model(
     assert set(again.values()) == {1}
 
 
-def test_an_endpoint_that_is_not_there_is_named(tmp_path: Path, server: Server) -> None:
+def test_an_error_names_the_endpoint_that_cannot_be_reached(tmp_path: Path, server: Server) -> None:
     gone = Server()
     gone.server_close()
     with pytest.raises(InputError, match=rf"{gone.url} .*: out of reach in 2 attempts"):
         connect(llm(gone.url, attempts=2), tmp_path)(requests(2), "s")
 
 
-def test_an_endpoint_that_refuses_everything_is_not_asked_everything(
+def test_an_endpoint_that_refuses_every_request_is_soon_given_up(
     server: Server, tmp_path: Path
 ) -> None:
     server.default = status(400, "response_format is not supported")
@@ -270,7 +229,7 @@ def test_an_endpoint_that_refuses_everything_is_not_asked_everything(
 
 
 @pytest.mark.parametrize("value", [None, "", " \n", "sk-\u2026"])
-def test_no_key_is_an_error_before_anything_is_sent(
+def test_a_missing_api_key_is_an_error_before_any_request(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:
     monkeypatch.setenv("TFT_TEST_KEY", value) if value else monkeypatch.delenv("TFT_TEST_KEY")
@@ -279,7 +238,7 @@ def test_no_key_is_an_error_before_anything_is_sent(
     assert not server.sent
 
 
-def test_a_server_without_key_is_not_sent_the_key_for_another(
+def test_no_api_key_is_sent_to_a_server_that_needs_none(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
@@ -287,12 +246,12 @@ def test_a_server_without_key_is_not_sent_the_key_for_another(
     assert SECRET not in str(server.sent)
 
 
-def test_an_unknown_model_is_named(tmp_path: Path) -> None:
+def test_an_error_names_the_unknown_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"llm\.models has no 'small'; it has: big"):
         connect(llm("http://127.0.0.1:9/v1"), tmp_path)([Request("small", ())], "s")
 
 
-def test_a_finished_run_repeated_asks_nothing_and_reports_the_same(
+def test_a_repeated_run_sends_no_request_and_reports_the_same(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     server.script["q1"] = [answer(""), answer("")]
@@ -310,7 +269,7 @@ def test_a_finished_run_repeated_asks_nothing_and_reports_the_same(
     assert json.dumps(second.metrics()) == json.dumps(first.metrics())
 
 
-def test_the_budget_is_never_exceeded_and_a_larger_one_goes_on(
+def test_a_run_stops_within_its_budget_and_resumes_with_a_larger_one(
     server: Server, tmp_path: Path
 ) -> None:
     # Each answer may cost 10 and does: 3 fit into 35. 6 are left for a budget of 100.
@@ -329,14 +288,14 @@ def test_the_budget_is_never_exceeded_and_a_larger_one_goes_on(
     assert server.completion_tokens == chat.metrics()["s"]["big"]["cost"] == 90
 
 
-def test_what_was_set_aside_and_not_spent_can_be_spent(server: Server, tmp_path: Path) -> None:
+def test_reserved_but_unspent_budget_is_released(server: Server, tmp_path: Path) -> None:
     # At most 1 in flight fits, and all 12 fit one after another.
     chat = connect(llm(server.url, budget=12 * COMPLETION_TOKENS + 7), tmp_path)
     assert len(chat(requests(12, max_tokens=10), "s")) == 12
     assert server.most_active <= 4
 
 
-def test_attempts_in_vain_count_against_the_budget(server: Server, tmp_path: Path) -> None:
+def test_failed_attempts_count_against_the_budget(server: Server, tmp_path: Path) -> None:
     server.default = answer("", completion_tokens=10)
     with pytest.raises(InputError, match=r"budget: 30\.0000 of 35\.0 is spent"):
         connect(llm(server.url, attempts=9, budget=35), tmp_path)(requests(1, max_tokens=10), "s")
@@ -358,15 +317,13 @@ def test_without_a_price_tokens_are_counted_and_the_cost_is_null(
     assert (row["cost"], row["prompt_tokens"]) == (None, 2 * PROMPT_TOKENS)
 
 
-def test_a_server_that_does_not_count_is_taken_to_have_used_all(
-    server: Server, tmp_path: Path
-) -> None:
+def test_a_reply_without_usage_counts_as_max_tokens(server: Server, tmp_path: Path) -> None:
     server.default = answer(usage=False)
     [reply] = connect(llm(server.url), tmp_path)([request("q", max_tokens=50)], "s")
     assert (reply.prompt_tokens, reply.completion_tokens) == (prompt_bound(request("q")), 50)
 
 
-def test_two_models_are_asked_each_at_its_own_address(server: Server, tmp_path: Path) -> None:
+def test_each_model_is_asked_at_its_own_address(server: Server, tmp_path: Path) -> None:
     with Server() as other:
         params = llm(server.url)
         two = params.models["big"].model_copy(update={"base_url": other.url, "model": "other-1"})
@@ -399,14 +356,15 @@ RUN = """
 import signal
 import sys
 from pathlib import Path
-from test_llm import connect, llm, requests
+from fixtures.endpoint import llm, requests
+from tft.llm import connect
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs begin by ignoring it
 connect(llm(sys.argv[1]), Path(sys.argv[2]))(requests(20), "s")
 """
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_run_asks_again_only_for_what_was_in_flight(
+def test_a_killed_run_repeats_only_the_requests_in_flight(
     server: Server, tmp_path: Path, signal_number: int
 ) -> None:
     stuck = threading.Event()
@@ -438,7 +396,7 @@ def test_a_killed_run_asks_again_only_for_what_was_in_flight(
     )
 
 
-def test_the_key_is_nowhere_but_in_the_header(
+def test_the_api_key_appears_only_in_the_request_header(
     server: Server,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -464,7 +422,7 @@ def test_the_key_is_nowhere_but_in_the_header(
         assert SECRET.encode() not in path.read_bytes()
 
 
-def test_a_cache_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+def test_an_error_names_the_cache_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "answers.sqlite").write_text("this is no database, but long enough to be one" * 30)
     with pytest.raises(InputError, match=r"answers\.sqlite: .*TFT_CACHE"):
         connect(llm("http://127.0.0.1:9/v1"), tmp_path)(requests(1), "s")
@@ -473,303 +431,8 @@ def test_a_cache_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         connect(llm("http://127.0.0.1:9/v1"), tmp_path / "file" / "folder")(requests(1), "s")
 
 
-# --- in this process ----------------------------------------------------------------------------
-
-
-class Engine:
-    """Like vLLM's: answers what was enqueued with the next texts, and refuses what is long."""
-
-    def __init__(self, texts: list[str]) -> None:
-        self.texts, self.queue, self.batches = texts, [], []
-
-    def enqueue_chat(self, messages: list[dict[str, str]], sampling: Any, **_: Any) -> None:
-        if messages[-1]["content"] == "long":
-            raise ValueError("longer than the maximum model length")
-        self.queue.append(sampling)
-
-    def wait_for_completion(self, use_tqdm: bool) -> list[Any]:
-        self.batches.append([sampling.seed for sampling in self.queue])
-        outputs = []
-        while self.queue:
-            self.queue.pop()
-            text = self.texts.pop(0)
-            part = SimpleNamespace(text=text, token_ids=[0] * 3, finish_reason="stop")
-            outputs.append(SimpleNamespace(prompt_token_ids=[0] * 7, outputs=[part]))
-        return outputs
-
-
-@pytest.fixture
-def vllm_types(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand-ins for what is imported of vLLM, which takes many seconds."""
-    types = {
-        "vllm": {"SamplingParams": SimpleNamespace},
-        "vllm.exceptions": {"VLLMClientError": KeyError},
-        "vllm.sampling_params": {"StructuredOutputsParams": SimpleNamespace},
-    }
-    for name, content in types.items():
-        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
-
-
-def ask_engine(engine: Engine, asked: dict[str, Request], settle: Any) -> None:
-    model = ModelConfig(backend="vllm", model="m", requests_at_once=2)
-    ask_vllm(asked, engine, model, 3, settle)
-
-
-@pytest.mark.usefixtures("vllm_types")
-def test_an_engine_is_asked_batch_by_batch_and_again_for_what_does_not_fit() -> None:
-    engine = Engine(["x", '{"good": true}', '{"good": false}', "a", "b", "c"])
-    questions = {"first": 0, "second": 1, "long": 2, "never": 3}
-    asked = {name: request(name, schema=SCHEMA, seed=seed) for name, seed in questions.items()}
-    outcomes: dict[str, Reply | Refusal] = {}
-    ask_engine(engine, asked, outcomes.__setitem__)
-    assert outcomes == {
-        "first": Reply('{"good": false}', 14, 6),
-        "second": Reply('{"good": true}', 7, 3),
-        "long": Refusal("bad request", "longer than the maximum model length"),
-        "never": Refusal("not JSON", "c", 21, 9),
-    }
-    assert engine.batches == [[0, 1], [1 << 20], [3], [3 + (1 << 20)], [3 + (2 << 20)]]
-
-
-@pytest.mark.usefixtures("vllm_types")
-def test_a_batch_is_settled_before_the_next_is_asked() -> None:
-    engine = Engine(["a", "b"])  # and then it breaks
-    outcomes: dict[str, Reply | Refusal] = {}
-    with pytest.raises(IndexError):
-        ask_engine(engine, {str(n): request(str(n)) for n in range(4)}, outcomes.__setitem__)
-    assert texts(list(outcomes.values())) == ["a", "b"]
-
-
-@pytest.fixture
-def engines(vllm_types: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Which engines start and stop, by the names of their models' folders."""
-    events: list[str] = []
-
-    class Llm(Engine):
-        def __init__(self, model: str, **_: Any) -> None:
-            super().__init__(["a"] * 9)
-            events.append(f"start {Path(model).name}")
-            core = SimpleNamespace(shutdown=lambda: events.append(f"stop {Path(model).name}"))
-            self.llm_engine = SimpleNamespace(engine_core=core)
-
-        def generate(self, prompts: list[Any], *_: Any, lora_request: int, **__: Any) -> list[Any]:
-            part = SimpleNamespace(token_ids=[lora_request], finish_reason="stop")
-            return [SimpleNamespace(outputs=[part]) for _ in prompts]
-
-    monkeypatch.setattr(sys.modules["vllm"], "LLM", Llm, raising=False)
-    monkeypatch.setattr("tft.llm.engine._running", [])
-    return events
-
-
-def folder_of(path: Path, weights: bytes = b"w") -> str:
-    path.mkdir(exist_ok=True)
-    (path / "model.safetensors").write_bytes(weights)
-    return str(path)
-
-
-def in_process(folder: str, **changes: Any) -> ModelConfig:
-    place = {"backend": "vllm", "model": folder, "requests_at_once": 9} | changes
-    return ModelConfig.model_validate(place)
-
-
-def test_one_engine_runs_at_a_time_whoever_asks(engines: list[str], tmp_path: Path) -> None:
-    models = {name: in_process(folder_of(tmp_path / name)) for name in "ab"}
-    models["again"] = models["a"].model_copy(update={"requests_at_once": 1})
-    models["other"] = models["a"].model_copy(update={"options": {"dtype": "float32"}})
-    params = LlmConfig(models=models, attempts=1, timeout_seconds=1, budget=1)
-    first, second = (connect(params, tmp_path) for _ in range(2))
-    message = {"role": "user", "content": "q"}
-    models_asked = ["a", "a", "again", "b", "a", "other"]
-    for seed, (chat, model) in enumerate(zip([first, second] * 3, models_asked, strict=True)):
-        chat([Request(model, (message,), seed=seed)], "s")
-    assert engines == ["start a", "stop a", "start b", "stop b", "start a", "stop a", "start a"]
-    stop_engine()
-    stop_engine()
-    assert engines[7:] == ["stop a"]
-
-
-def test_a_student_s_engine_is_stopped_before_its_judge_s_starts(
-    engines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from tft.predict.students import Prompt, by_vllm
-
-    types = SimpleNamespace(TokensPrompt=SimpleNamespace, LoRARequest=lambda _, number, __: number)
-    for module in ("vllm.inputs", "vllm.lora.request"):
-        monkeypatch.setitem(sys.modules, module, types)
-    params = load_params(ROOT / "params.yaml")
-    student = params.students["tiny"].model_copy(update={"base": folder_of(tmp_path / "student")})
-    tokenizer = SimpleNamespace(convert_tokens_to_ids=lambda _: 0)
-    asked = [Prompt("one", 1, [5, 6])]
-    numbers = [
-        answers[0].ids[0]
-        for name in "xy"
-        for _, answers in by_vllm(student, tokenizer, asked, {name: Path(name)}, params.predict)
-    ]
-    assert len({*numbers}) == 2  # or the engine would answer for x where y is meant
-    judge = {"big": in_process(folder_of(tmp_path / "judge"))}
-    chat = connect(LlmConfig(models=judge, attempts=1, timeout_seconds=1, budget=None), tmp_path)
-    chat([request("q")], "s")
-    assert engines == ["start student", "stop student", "start judge"]
-
-
-@pytest.mark.vllm
-def test_a_real_engine_answers_by_schema_and_is_asked_once(tmp_path: Path) -> None:
-    choice = {"type": "object", "properties": {"x": {"enum": ["yes", "no"]}}, "required": ["x"]}
-    choice["additionalProperties"] = False
-    options = {"max_model_len": 256, "dtype": "bfloat16"}
-    place = {"backend": "vllm", "model": str(ROOT / "models" / "base"), "base_url": None}
-    params = llm("", key_variable=None, price=None, options=options, **place)
-    asked = [
-        request("Is it?", schema=choice, max_tokens=40),
-        request("Is it? " * 300),
-        *(request("And?", temperature=1.0, max_tokens=9, seed=seed) for seed in range(3)),
-    ]
-    chat = connect(params, tmp_path)
-    outcomes = chat(asked, "s")
-    assert json.loads(outcomes[0].content)["x"] in ("yes", "no")
-    assert outcomes[1].reason == "bad request"
-    assert texts(connect(params, tmp_path)([asked[0]], "s")) == texts(outcomes[:1])
-    [process] = multiprocessing.active_children()
-    stop_engine()
-    process.join()
-
-
-# --- the cache's key ---------------------------------------------------------------------------
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3),
-    lambda inner: (
-        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
-    ),
-    max_leaves=4,
-)
-asked = st.fixed_dictionaries(
-    {
-        "messages": st.lists(
-            st.fixed_dictionaries(
-                {"role": st.sampled_from(["user", "system"]), "content": st.text(max_size=5)}
-            ),
-            max_size=3,
-        ).map(tuple),
-        "schema": st.none() | st.dictionaries(st.text(max_size=3), json_values, max_size=3),
-        "temperature": st.sampled_from([0, 0.0, 1, 1.0, 0.7]),
-        "max_tokens": st.integers(1, 9),
-        "seed": st.none() | st.integers(0, 9),
-    }
-)  # fmt: skip
-where = st.fixed_dictionaries(
-    {
-        "backend": st.just("openai"),
-        "model": st.sampled_from(["a", "b"]),
-        "base_url": st.sampled_from(["http://a/v1", "http://b/v1", "http://b/v1/"]),
-        "options": st.dictionaries(st.text(max_size=3), json_values, max_size=2),
-        "requests_at_once": st.integers(1, 3),
-    }
-)
-
-
-def _told(request: dict[str, Any], model: dict[str, Any]) -> str:
-    """What can change an answer, spelt in another way than the key spells it."""
-    pairs = json.dumps(request["schema"])  # with its order
-    rest = {name: request[name] for name in ("messages", "max_tokens", "seed")}
-    place = [model["model"], model["base_url"].rstrip("/"), model["options"]]
-    return repr([json.dumps([rest, place], sort_keys=True), pairs, float(request["temperature"])])
-
-
-@given(asked, where, asked, where)
-def test_keys_are_equal_exactly_where_all_that_can_change_an_answer_is(
-    one: dict[str, Any], here: dict[str, Any], two: dict[str, Any], there: dict[str, Any]
-) -> None:
-    pairs = [(one, here), (two, there), (one, there)]
-    for field in one:
-        pairs.append((one | {field: two[field]}, here))
-    keys = [
-        cache_key(Request("name", **request), ModelConfig.model_validate(model))
-        for request, model in pairs
-    ]
-    for (request, model), key in zip(pairs, keys, strict=True):
-        assert (key == keys[0]) == (_told(request, model) == _told(one, here))
-
-
-def test_the_order_of_a_schema_is_part_of_the_key_and_that_of_a_message_is_not() -> None:
-    model = llm("http://a/v1").models["big"]
-    there = {"a": {}, "b": {}}, {"role": "user", "content": "q"}
-    here = {"b": {}, "a": {}}, {"content": "q", "role": "user"}
-
-    def key(schema: dict[str, Any], message: dict[str, str]) -> str:
-        return cache_key(Request("big", (message,), {"properties": schema}), model)
-
-    assert key(*there) == key(there[0], here[1])
-    assert key(*there) != key(here[0], there[1])
-
-
-def test_null_means_the_clients_own_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    def key(url: str | None) -> str:
-        return cache_key(request("q"), llm("http://a/v1", base_url=url).models["big"])
-
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    assert key(None) == key("https://api.openai.com/v1")
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://b/v1")
-    assert key(None) == key("http://b/v1")
-
-
-def test_what_was_paid_for_keeps_its_key() -> None:
-    """As of the first release; another key here means that all answers are bought again."""
-    key = cache_key(request("q", schema=SCHEMA, seed=1), llm("http://a/v1").models["big"])
-    assert key == "c6f86930fa58cdc36e6fb546b89255d8f449abc200bf9dc1e396273e1e127be5"
-
-
-def test_in_this_process_the_key_is_of_the_weights_wherever_they_lie(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def key(folder: str) -> str:
-        return cache_key(request("q"), in_process(folder))
-
-    first = key(folder_of(tmp_path / "base"))
-    assert key(folder_of(tmp_path / "copy")) == first
-    (tmp_path / "base" / "README.md").write_text("A card.")
-    folder_of(tmp_path / "base", b"others")
-    assert key(str(tmp_path / "base")) == first  # read once in a process
-    fingerprint.cache_clear()
-    assert key(str(tmp_path / "base")) != first
-    folder_of(tmp_path / "base")
-    fingerprint.cache_clear()
-    assert key(str(tmp_path / "base")) == first
-    (tmp_path / "copy" / "chat_template.jinja").write_text("{{ messages }}")
-    fingerprint.cache_clear()
-    assert key(str(tmp_path / "copy")) != first
-    monkeypatch.setattr("tft.llm.cache.vllm_version", lambda: "vllm 0.99")
-    assert key(str(tmp_path / "base")) != first
-
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-OF_THE_HUB = """
-import sys
-from tft.llm.engine import fingerprint
-print(fingerprint("some/model"), *{"torch", "transformers", "vllm"} & set(sys.modules))
-"""
-
-
-def test_a_model_of_the_hub_is_known_by_its_commit_without_slow_imports(tmp_path: Path) -> None:
-    stored = tmp_path / "models--some--model"
-    (stored / "refs").mkdir(parents=True)
-    (stored / "refs" / "main").write_text(COMMIT)
-    (stored / "snapshots" / COMMIT).mkdir(parents=True)
-    (stored / "snapshots" / COMMIT / "config.json").write_text("{}")
-    environment = {"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    command = [sys.executable, "-c", OF_THE_HUB]
-    told = subprocess.run(command, env=os.environ | environment, stdout=subprocess.PIPE, check=True)
-    assert told.stdout.decode().split() == [COMMIT]
-
-
-def test_a_model_that_is_nowhere_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"llm\.models: '.*/gone' is no folder"):
-        cache_key(request("q"), in_process(str(tmp_path / "gone")))
-
-
 @pytest.mark.parametrize("content", ["{}", '{"good": true, "more": [1, null]}', "[" * 100_000])
-def test_an_answer_fits_its_schema_or_says_why_not(content: str) -> None:
+def test_the_flaw_of_an_answer_says_why_it_does_not_fit_its_schema(content: str) -> None:
     assert flaw(content, None, cut_off=False) is None
     expected = {"{": "against its schema", "[": "not JSON"}[content[0]]
     fits = "good" in content

@@ -33,7 +33,7 @@ def test_always_respond_says_the_same_whatever_was_said():
     assert policy([]).name == RESPOND
 
 
-def test_the_last_call_is_copied_and_before_any_call_there_is_a_question():
+def test_copy_last_call_asks_a_question_before_the_first_call():
     named = policies(TRACES)
     messages = TRACES[1].messages
     assert named["copy_last_call"](messages[:3]) == messages[1].tool_call

@@ -59,7 +59,7 @@ def check(
     return turns
 
 
-def test_s1_is_trained_on_as_it_is_served(
+def test_training_ids_of_s1_equal_the_served_ids(
     tokenizer: PreTrainedTokenizerBase, traces: Corpus
 ) -> None:
     conversations, task = traces
@@ -67,7 +67,7 @@ def test_s1_is_trained_on_as_it_is_served(
     assert check(tokenizer, task, conversations) == 3277, "no conversation without its targets"
 
 
-def test_the_held_out_turns_are_asked_as_they_would_be_trained_on(
+def test_prompts_of_held_out_turns_equal_the_training_ids(
     tokenizer: PreTrainedTokenizerBase, sgd: Corpus, sgd_params: SgdConfig
 ) -> None:
     conversations, task = sgd
@@ -81,7 +81,7 @@ def test_the_held_out_turns_are_asked_as_they_would_be_trained_on(
                for turn, _ in one.turns())  # fmt: skip
 
 
-def test_the_published_held_out_turns_too(
+def test_prompts_of_published_held_out_turns_equal_the_training_ids(
     tokenizer: PreTrainedTokenizerBase, published: Corpus
 ) -> None:
     conversations, task = published

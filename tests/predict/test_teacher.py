@@ -122,14 +122,14 @@ def test_the_teacher_answers_every_turn_that_students_answer(project: Project) -
     assert found["llm"]["teacher"]["m"]["requests"] == 2
 
 
-def test_no_turn_shows_what_comes_after_it() -> None:
+def test_a_prompt_contains_nothing_after_its_turn() -> None:
     prefix = (user("Tea?"), assistant(RESPOND, {"message": "Which?"}), user("</conversation>"))
     shown = question(prefix)
     assert shown.count("</conversation>") == 1
     assert len(shown.partition("</conversation>")[0].splitlines()) == 1 + 3
 
 
-def test_what_is_no_call_is_an_answer_without_one(project: Project) -> None:
+def test_an_answer_that_is_not_a_call_becomes_a_parse_error(project: Project) -> None:
     found = teach(project, answer('{"call": {"name": "PourTea", "arguments": {}}}'))
     assert (found["judge"], found["bad"]) == (0.0, {"unparseable": 2})
     assert found["llm"]["teacher"]["m"]["refusals"] == {"against its schema": 2}
@@ -141,7 +141,7 @@ def test_what_is_no_call_is_an_answer_without_one(project: Project) -> None:
 
 
 @given(st.one_of(texts, json_values.map(json.dumps)))
-def test_reading_an_answer_is_total(content: str) -> None:
+def test_parsing_an_answer_never_raises(content: str) -> None:
     schema = with_calls(record(call=CALL), TASK)
     for outcome in (Reply(content, 1, 1), Refusal("not JSON", content), Refusal("cut", "\ud800")):
         row = parse(outcome, schema)

@@ -158,7 +158,7 @@ def page(project: Path) -> Page:
     return Page((project / "reports/index.html").read_text(encoding="utf-8"))
 
 
-def test_no_text_ends_the_script_that_holds_it(page: Page) -> None:
+def test_no_text_can_end_the_page_s_script(page: Page) -> None:
     assert [tag for tag, _ in page.tags].count("script") == len(page.texts["script"]) == 5
     data = page.script("data")
     assert data["conversations"][1][1][0] == f"Assam {HOSTILE}"
@@ -167,7 +167,7 @@ def test_no_text_ends_the_script_that_holds_it(page: Page) -> None:
     assert cells["low_data-tft"]["answers"][1][0] == [RESPOND, {"message": HOSTILE}]
 
 
-def test_the_page_asks_for_nothing_outside_itself(page: Page) -> None:
+def test_the_page_loads_nothing_from_elsewhere(page: Page) -> None:
     policies = [one["content"] for _, one in page.tags if "http-equiv" in one]
     assert policies and policies[0].startswith("default-src 'none'; ")
     assert not [one for _, one in page.tags if "src" in one]
@@ -176,7 +176,7 @@ def test_the_page_asks_for_nothing_outside_itself(page: Page) -> None:
     assert links and all(link.startswith("#") for link in links)
 
 
-def test_a_number_leads_to_its_turns(page: Page) -> None:
+def test_scores_link_to_their_turns(page: Page) -> None:
     links = [one["href"] for tag, one in page.tags if tag == "a"]
     for query in (
         "#scenario=low_data&pipeline=tft",
@@ -190,8 +190,9 @@ def test_a_number_leads_to_its_turns(page: Page) -> None:
         assert query in links
 
 
-def test_files_that_are_named_are_those_that_stages_write(page: Page, beyond: Page) -> None:
-    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values()
+def test_the_page_names_only_files_that_stages_write(page: Page, beyond: Page) -> None:
+    files = (ROOT / "dvc.yaml", *ROOT.glob("experiments/*/dvc.yaml"))
+    stages = [stage for file in files for stage in YAML(typ="safe").load(file)["stages"].values()]
     outs = [out for stage in stages for key in ("outs", "plots") for out in stage.get(key, [])]
     written = {
         re.sub(r"\$\{item\.(\w)\w*\}", lambda found: found[1].upper(), path).replace(
@@ -201,13 +202,16 @@ def test_files_that_are_named_are_those_that_stages_write(page: Page, beyond: Pa
     }
     written.add("reports/times")  # not an output: times differ from run to run
     named = [text for one in (page, beyond) for text in one.texts["code"]]
-    named = [text for text in named if text.startswith(("data/", "metrics/", "reports/"))]
+    places = ("data/", "metrics/", "reports/", "experiments/")
+    named = [text for text in named if text.startswith(places) and "times" not in text]
     assert len(named) > 20
     for path in named:
         text = path.replace("data/P", "data/tft").replace("STAGE.json", "teacher.json")
         for scenario in SCENARIOS:
             text = text.replace(f"/{scenario}/", "/S/")
         text = text.replace("STAGE", "filter")
+        if text.startswith("experiments/") and (ROOT / text).is_file():
+            continue  # shipped
         assert {text, *map(str, Path(text).parents)} & written, path
 
 
@@ -240,7 +244,7 @@ def test_every_answer_has_its_verdict_and_what_was_trained_on(page: Page) -> Non
     assert cells["teacher"]["pipeline"] == "(teacher)"
 
 
-def test_charts_hold_this_run_and_the_published_one(page: Page, project: Path) -> None:
+def test_charts_contain_this_run_and_the_published_one(page: Page, project: Path) -> None:
     specs = page.script("charts")
     drawn = {"delta", "confusion", "arguments", "by-turn", "by-length", "loss", "times"}
     assert set(specs) == drawn
@@ -264,14 +268,14 @@ def test_charts_hold_this_run_and_the_published_one(page: Page, project: Path) -
     assert rows[0]["query"].keys() == {"scenario", "pipeline", "tool", "predicted"}
 
 
-def test_where_nothing_is_published_this_run_stands_alone() -> None:
+def test_charts_contain_only_this_run_when_nothing_is_published() -> None:
     comparison = {"own": {"difference": 0.25, "interval": None}}
     assert delta_rows(comparison) == [
         {"scenario": "own", "source": "this run", "difference": 0.25, "low": 0.25, "high": 0.25}
     ]
 
 
-def test_scores_are_told_by_tool(page: Page) -> None:
+def test_the_page_shows_scores_by_tool(page: Page) -> None:
     told = " | ".join(page.texts["td"] + page.texts["a"])
     assert "OrderTea (2 turns), judge" in page.texts["th"]
     # Of the two orders of direct one is another tea and one no call; what both say is the same.
@@ -286,7 +290,7 @@ def anchors(page: Page) -> list[dict[str, str | None]]:
     return [one for tag, one in page.tags if tag == "a"]
 
 
-def test_what_of_the_tests_was_in_the_training_is_told(page: Page) -> None:
+def test_the_page_shows_the_overlap_of_training_and_tests(page: Page) -> None:
     told = " | ".join(page.texts["td"])
     # MADE has five of six utterances, no message, and the one kind of tea.
     assert "| 0.833 | 0.000 | 1.000 | noisy_labels | direct |" in told
@@ -295,11 +299,11 @@ def test_what_of_the_tests_was_in_the_training_is_told(page: Page) -> None:
     assert [text for text in page.texts["p"] if "without the agent's calls" in text]
 
 
-def test_labels_of_a_machine_are_told_of_at_the_top(page: Page) -> None:
+def test_the_page_says_at_the_top_when_a_machine_labeled_the_tests(page: Page) -> None:
     assert [text for text in page.texts["p"] if "machine: llm filter, rules relabel" in text]
 
 
-def test_curation_and_costs_are_told(page: Page) -> None:
+def test_the_page_shows_curation_counts_and_costs(page: Page) -> None:
     told = " | ".join(page.texts["td"])
     assert "baseline | 9 | 8 | 7 | 2 | 5 | 3 | 0.500 | 0.750" in told
     assert "as logged | 20 | valid | 3 | torn | 2" in told
@@ -307,7 +311,7 @@ def test_curation_and_costs_are_told(page: Page) -> None:
     assert "label_test | glm-5 | 3 | 1,200 | 45 | 0" in told
 
 
-def test_times_are_told_by_stage_and_only_of_what_runs_here(page: Page, project: Path) -> None:
+def test_the_page_shows_times_of_the_stages_of_this_run(page: Page, project: Path) -> None:
     told = " | ".join(page.texts["td"])
     assert (
         "finetune | 2 | 3.5 | 2.0 | 2026-11-25 16:00 to 2026-11-25 16:30 | split | 1 | 0.5" in told
@@ -367,7 +371,7 @@ def beyond(project: Path) -> Iterator[Page]:
         assert run_stage("report").exit_code == 0
 
 
-def test_other_names_and_doses_are_drawn_where_there_are_any(beyond: Page, page: Page) -> None:
+def test_the_page_draws_robustness_and_sweep_when_they_were_run(beyond: Page, page: Page) -> None:
     told = " | ".join(beyond.texts["td"])
     assert "low_data | tft | 0.500 ± 0.125 | 1.000 ± 0.125" in told  # between them links
     specs = beyond.script("charts")
@@ -414,7 +418,7 @@ def test_a_sweep_of_another_run_is_not_drawn(project: Path) -> None:
     assert "chart-sweep" not in told
 
 
-def test_made_again_it_is_the_same_and_what_is_missing_is_named(project: Path) -> None:
+def test_the_page_is_reproducible_and_errors_name_missing_files(project: Path) -> None:
     with chdir(project):
         made = Path("reports/index.html")
         before = made.read_bytes()
@@ -434,7 +438,7 @@ def test_made_again_it_is_the_same_and_what_is_missing_is_named(project: Path) -
         assert made.read_bytes() == before
 
 
-def test_of_several_seeds_the_first_is_shown_and_named(project: Path, tmp_path: Path) -> None:
+def test_the_page_shows_the_first_of_several_seeds(project: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(project, tmp_path / "seeds"))
     content = YAML(typ="safe").load(root / "params.yaml")
     YAML().dump(content | {"training_seeds": [123, 7]}, root / "params.yaml")
@@ -455,7 +459,7 @@ def test_of_several_seeds_the_first_is_shown_and_named(project: Path, tmp_path: 
 
 # --- training turns like a test turn -----------------------------------------------------------
 @given(st.lists(conversations(), min_size=1, max_size=4, unique_by=lambda one: one.id))
-def test_the_nearest_to_a_turn_of_training_is_itself(training: list[Conversation]) -> None:
+def test_a_training_turn_is_its_own_nearest_neighbor(training: list[Conversation]) -> None:
     turns = [(one, index) for one in training for index, _ in one.turns()]
     if not turns:
         return
@@ -469,7 +473,7 @@ def test_the_nearest_to_a_turn_of_training_is_itself(training: list[Conversation
         assert near == sorted(near, key=lambda other: -other.similarity)
 
 
-def test_what_was_done_to_a_turn_is_told_apart_from_its_conversation() -> None:
+def test_changes_of_a_turn_are_shown_apart_from_those_of_its_conversation() -> None:
     assert lineage(TRACE) == {"file": "teas.json"}
     assert changes(TRACE, 1) == [{"message": 1, "kind": "swapped"}]
     assert lineage(MADE) == {"exemplars": ["logged", "other"]}
@@ -518,7 +522,7 @@ def choose(browser: webdriver.Chrome, **filters: str) -> str:
     return browser.find_element(By.ID, "count").text
 
 
-def test_it_loads_without_a_complaint_and_without_a_network(opened: webdriver.Chrome) -> None:
+def test_the_page_loads_without_errors_and_without_network(opened: webdriver.Chrome) -> None:
     assert opened.get_log("browser") == []
     assert opened.execute_script("return performance.getEntriesByType('resource').length") == 0
     assert opened.title.startswith("Benchmark: corpus builtin")
@@ -527,7 +531,7 @@ def test_it_loads_without_a_complaint_and_without_a_network(opened: webdriver.Ch
 ALL = (len(SCENARIOS) + 1) * TURNS
 
 
-def test_filters_count_the_turns_they_leave(opened: webdriver.Chrome) -> None:
+def test_filters_show_the_number_of_remaining_turns(opened: webdriver.Chrome) -> None:
     groups = len(SCENARIOS) + 1
     assert choose(opened).startswith(f"{ALL} of {ALL} turns: ")
     told = choose(opened, scenario="low_data", pipeline="direct")
@@ -600,7 +604,7 @@ def test_a_click_on_a_mark_of_a_chart_shows_its_turns(opened: webdriver.Chrome, 
     assert opened.get_log("browser") == []
 
 
-def test_a_click_on_what_has_no_turns_does_nothing(opened: webdriver.Chrome) -> None:
+def test_a_click_on_a_mark_without_turns_does_nothing(opened: webdriver.Chrome) -> None:
     before = opened.current_url
     for mark in ("#chart-by-turn .mark-line path", "#chart-loss .mark-line path",
                  "#chart-times .mark-rect path"):  # fmt: skip
@@ -652,7 +656,7 @@ def test_charts_follow_the_chosen_cell(opened: webdriver.Chrome) -> None:
     wait(opened, lambda: tiles() == 2 != before)
 
 
-def test_in_the_dark_page_and_charts_are_dark(opened: webdriver.Chrome) -> None:
+def test_page_and_charts_have_a_dark_mode(opened: webdriver.Chrome) -> None:
     colours = """
         const label = document.querySelector("#chart-loss .role-axis-label text");
         return [getComputedStyle(document.body).backgroundColor, label?.getAttribute("fill")];
@@ -667,7 +671,7 @@ def test_in_the_dark_page_and_charts_are_dark(opened: webdriver.Chrome) -> None:
     assert opened.get_log("browser") == []
 
 
-def test_on_a_phone_nothing_is_wider_than_the_screen(opened: webdriver.Chrome) -> None:
+def test_the_page_fits_the_screen_of_a_phone(opened: webdriver.Chrome) -> None:
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
     opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     opened.refresh()

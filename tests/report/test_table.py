@@ -81,7 +81,7 @@ def test_the_table_names_judge_student_and_corpus(tea_shop):
     ]  # fmt: skip
 
 
-def test_the_table_says_what_corrected_scores_rest_on_or_why_there_are_none(tea_shop):
+def test_the_table_explains_corrected_scores_or_their_absence(tea_shop):
     printed = run_to_table()
     assert (
         "error rates on 155 published verdicts on students (sensitivity 0.982, specificity 0.881)"
@@ -110,7 +110,7 @@ def test_the_table_says_what_corrected_scores_rest_on_or_why_there_are_none(tea_
     )
 
 
-def test_labels_of_a_machine_are_told_of_above_the_table(tea_shop):
+def test_the_table_says_when_a_machine_labeled_the_tests(tea_shop):
     assert "labelled by" not in run_to_table()
     told = {"labeled_by": "machine: rules filter, llm relabel"}
     write_json(Path("data/test/summary.json"), told)
@@ -141,7 +141,7 @@ def test_a_scenario_without_scores_or_audit_gives_no_table(tea_shop):
         Path(missing).write_text(content)
 
 
-def test_missing_inputs_name_the_cell_and_the_command(tea_shop):
+def test_errors_about_missing_inputs_name_the_cell_and_the_command(tea_shop):
     Path("data/predictions/students/low_data-direct-123.parquet").unlink()
     run_stage("judge")
     done = run_stage("score")
@@ -274,7 +274,7 @@ def test_scores_under_other_names_stand_beside_the_original_ones():
     assert render_robustness({}, ["baseline"], ["direct", "tft"]) == ""
 
 
-def test_scores_of_different_judges_are_not_set_side_by_side():
+def test_scores_of_different_judges_are_not_compared():
     cells = cells_of_both()
     cells["low_data-tft"]["judged_by"] = "rules judge v2"
     scenarios = ["baseline", "low_data"]
@@ -303,7 +303,7 @@ def two_seeds(tea_shop):
     write_curation("low_data", ["direct", "tft"], [1, 2])
 
 
-def test_a_cells_score_is_the_mean_over_seeds_and_their_spread_stands_apart(two_seeds):
+def test_a_cell_s_score_is_the_mean_over_seeds_with_the_spread_beside_it(two_seeds):
     lines = run_to_table().splitlines()
     cell = json.loads(Path("data/scores/cells/low_data-direct.json").read_text())
     assert (cell["judge"], cell["n"], cell["parse_failures"]) == (0.75, 2, 0.5)
@@ -332,12 +332,11 @@ def test_a_cells_score_is_the_mean_over_seeds_and_their_spread_stands_apart(two_
     assert told["(untuned student)", ""] == ["0.500", ""]
 
 
-def test_every_seed_is_scored(two_seeds):
+def test_scoring_requires_the_answers_of_every_seed(two_seeds):
     Path("data/predictions/students/low_data-tft-2.parquet").unlink()
     run_stage("judge")
     done = run_stage("score")
     assert (
-        "data/predictions: no low_data-tft-2.parquet to score; `dvc repro predict`"
-        in done.output
+        "data/predictions: no low_data-tft-2.parquet to score; `dvc repro predict`" in done.output
     )
     assert not Path("data/scores/cells").exists()

@@ -271,7 +271,7 @@ def test_mixing_permutes_and_renames_the_other_service(
 # --- what all have in common -------------------------------------------------------------------
 
 
-def test_asking_for_more_traces_than_there_are_names_the_key() -> None:
+def test_an_error_about_too_few_traces_names_the_key() -> None:
     params = load_params(ROOT / "params.yaml")
     messages = (user("hi"), assistant("FindRestaurants", {}), assistant(RESPOND, {"message": "x"}))
     sources = ("Restaurants_1", "Restaurants_2", "Hotels_1")

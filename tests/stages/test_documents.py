@@ -19,7 +19,7 @@ SOURCES = r"\.ci benchmarks docs examples experiments models/base results src st
         ("benchmarks/README.md", SOURCES),
     ],
 )
-def test_files_that_a_document_names_exist(document: str, folders: list[str]) -> None:
+def test_every_file_that_a_document_names_exists(document: str, folders: list[str]) -> None:
     path = ROOT / document
     text = path.read_text(encoding="utf-8").replace("results/NAME/", "")  # of any name
     links = re.findall(r"\]\(([^)#\s]+)", text)

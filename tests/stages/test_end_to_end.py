@@ -67,12 +67,10 @@ def test_every_file_that_the_page_names_exists(project: Project) -> None:
     page = (project.root / "reports/index.html").read_text(encoding="utf-8")
     named = re.findall(r"<code>((?:data|reports|experiments|metrics)/[^<]*)</code>", page)
     assert len(set(named)) > 12
+    values = {"STAGE": "fetch", "S-P-N": STUDENTS[0], "S": SCENARIOS[0], "P": PARAMS.pipelines[0]}
     for path in set(named):
-        for placeholder, value in (("STAGE", "fetch"), ("S-P-N", STUDENTS[0])):
-            path = path.replace(placeholder, value)
-        path = re.sub(r"(?<=/)S(?=[./]|$)", SCENARIOS[0], path)
-        path = re.sub(r"(?<=/)P(?=[./]|$)", PARAMS.pipelines[0], path)
-        assert (project.root / path).exists(), path
+        file = re.sub(r"(?<=/)(STAGE|S-P-N|S|P)(?=[./]|$)", lambda found: values[found[1]], path)
+        assert (project.root / file).exists(), path
 
 
 def test_a_second_run_does_nothing(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""What DVC's run cache saves: work that was done once, here or in another clone, is not repeated."""
+"""What DVC's run cache saves: nothing that was done once, here or in another clone, is redone."""
 
 import shutil
 

@@ -48,7 +48,7 @@ def spots(reader: Reader, one: Conversation) -> dict[int, Spot]:
     return {index: spot for index, spot, _ in reader.spots(one)}
 
 
-def test_right_messages_are_found_without_fault(reader: Reader) -> None:
+def test_correct_messages_have_no_fault(reader: Reader) -> None:
     for one in ASKED:
         assert [reader.fault(text, spot) for _, spot, text in reader.spots(one)] == [None] * 5
 
@@ -78,7 +78,7 @@ def test_messages_that_do_the_same_about_other_values_are_the_same_act(reader: R
         (ASK, "No, it has no sail.", "denies what nobody asked"),
     ],
 )
-def test_a_message_out_of_place_is_a_fault(
+def test_a_message_in_the_wrong_place_is_a_fault(
     reader: Reader, index: int, text: str, fault: str
 ) -> None:
     spot = spots(reader, ASKED[0])[index]
@@ -92,7 +92,7 @@ def lost(one: Conversation, text: str) -> Conversation:
     return replace(one, id=f"lost/{one.id}", messages=tuple(messages))
 
 
-def test_what_a_trace_lost_is_said_in_words_that_fit_and_its_users_are_heard() -> None:
+def test_lost_messages_are_replaced_by_fitting_ones() -> None:
     seeds = TRACES[:12]
     context = [lost(one, "Do come again, good bye.") for one in TRACES[12:]]
     evidence = collect([*seeds, *context], TASK)

@@ -87,7 +87,7 @@ def finds(reference: dict, **changes: str) -> bool:
 
 
 # --- the call ---------------------------------------------------------------------------------
-def test_no_call_and_another_function_are_bad():
+def test_a_missing_call_and_another_function_are_bad():
     reference = ToolCall("BookSeats", ASKED)
     result = verdict(CHOSEN, reference, ParseError("empty text"))
     assert (result.good, result.reason) == (False, "unparseable: empty text")
@@ -288,7 +288,7 @@ def test_another_response_than_the_reference_is_good(prefix, message, instead_of
     assert says(prefix, message, instead_of) == "reasonable"
 
 
-def test_a_changed_booking_may_be_told_either_way_but_against_the_reference():
+def test_a_changed_booking_may_be_stated_in_either_form():
     later = (*BOOKING, user(json.dumps([{**OWLS, **ASKED, "time": "20:00"}])))
     failed = "I was unable to make the booking. How about 8 pm?"
     assert says(later, failed) == "reasonable"
@@ -315,7 +315,7 @@ PHRASES = st.lists(st.text(max_size=8) | st.sampled_from(SCRAPS.split()), max_si
 
 
 @given(PHRASES, st.sampled_from([SEARCH, CHOSEN, BOOKED, REFUSED]), PHRASES, PHRASES)
-def test_judging_is_total_whatever_is_said_or_returned(message, prefix, result, reference):
+def test_judging_messages_never_raises(message, prefix, result, reference):
     prefix = (*prefix, assistant("BookSeats", {"play_title": message}), user(result))
     says(prefix, message or "x", reference)
     call = ToolCall(RESPOND, {"message": message})
@@ -324,7 +324,7 @@ def test_judging_is_total_whatever_is_said_or_returned(message, prefix, result, 
 
 
 @given(st.dictionaries(st.sampled_from([*ASKED, "usher"]), ANYTHING))
-def test_judging_is_total_whatever_the_arguments(arguments):
+def test_judging_arguments_never_raises(arguments):
     for reference in (ASKED, {**ASKED, **arguments}):
         result = verdict(CHOSEN, ToolCall("BookSeats", reference), ToolCall("BookSeats", arguments))
         assert result.reason
@@ -336,7 +336,7 @@ def test_the_reference_itself_is_good(prefix, value):
         assert verdict(prefix, call, call).good
 
 
-def test_without_a_day_the_earliest_date_of_the_conversation_is_today():
+def test_today_defaults_to_the_earliest_date_of_the_conversation():
     prefix = (
         user("Owls, tomorrow at 8"),
         assistant("FindPlay", {"date": "2031-05-07"}),
@@ -392,7 +392,7 @@ def test_times_are_minutes_since_midnight(text, expected):
         ("the 3rd or so", ["2031-05-03", "2031-06-03"]),
     ],
 )
-def test_dates_are_read_from_the_day_of_the_conversation(text, expected):
+def test_relative_dates_are_read_from_the_day_of_the_conversation(text, expected):
     found = set().union(*(mention.meanings for mention in find_dates(text, TODAY)))
     assert sorted(day.isoformat() for day in found) == expected
 
@@ -428,7 +428,7 @@ def share_of_bad(turns, task) -> float:
     return sum(not verdict.good for verdict in verdicts) / len(verdicts)
 
 
-def test_real_messages_are_hardly_ever_bad_though_the_reference_be_another(real_messages):
+def test_real_messages_are_rarely_bad_against_another_reference(real_messages):
     # "Sorry, yes." reports any result and answers any question, so all rules apply.
     turns, task = real_messages
     reference = ToolCall(RESPOND, {"message": "Sorry, yes."})

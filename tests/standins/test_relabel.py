@@ -33,7 +33,7 @@ def true_calls(one: Conversation) -> dict[int, ToolCall]:
     return dict(one.turns())
 
 
-def test_right_calls_stay_as_they_are() -> None:
+def test_correct_calls_stay_unchanged() -> None:
     evidence = collect(TRACES, TASK)
     for one in TRACES:
         votes = vote(one, evidence)
@@ -59,19 +59,19 @@ def test_a_wrong_service_call_is_restored(wrong: dict[int, ToolCall]) -> None:
     assert decided(lambda one: one.with_calls(wrong)) == true_calls(TRACES[2])
 
 
-def test_a_service_call_without_a_result_was_talk_whose_words_are_lost() -> None:
+def test_a_service_call_without_a_result_is_undecided() -> None:
     wrong = {OFFER: ToolCall("FindBoats", {"harbour": "Old Lock"})}
     assert decided(lambda one: one.with_calls(wrong)) == {**true_calls(TRACES[2]), OFFER: None}
 
 
-def test_what_was_asked_for_counts_where_the_service_gave_another_time() -> None:
+def test_the_user_s_request_decides_when_the_service_booked_another_time() -> None:
     moved, lost = TRACES[3], {RENT: ToolCall(RESPOND, {"message": "Anything else?"})}
     assert json.loads(str(moved.messages[RENT + 1].content))[0]["start"].endswith(":30")
     evidence = collect(TRACES, TASK)
     assert vote(moved.with_calls(lost), evidence)[RENT].call == true_calls(moved)[RENT]
 
 
-def test_the_booking_that_failed_is_told_from_what_was_said() -> None:
+def test_the_call_of_a_failed_booking_is_inferred_from_the_dialogue() -> None:
     def fail(one: Conversation) -> Conversation:
         messages = list(one.with_calls({RENT: ToolCall(RESPOND, {"message": "Bye."})}).messages)
         messages[RENT + 1] = user("[]")
@@ -80,7 +80,7 @@ def test_the_booking_that_failed_is_told_from_what_was_said() -> None:
     assert decided(fail)[RENT] == true_calls(TRACES[2])[RENT]
 
 
-def test_calls_under_other_names_come_back_under_the_declared_ones() -> None:
+def test_calls_under_other_names_are_mapped_to_the_declared_tools() -> None:
     names = {"FindBoats": "lookup", "RentBoat": "hire", RESPOND: "say", "harbour": "place",
              "boat_name": "vessel", "start": "when", "message": "text"}  # fmt: skip
 
@@ -101,7 +101,7 @@ def test_calls_under_other_names_come_back_under_the_declared_ones() -> None:
         assert {index: choice.call for index, choice in votes.items()} == true_calls(before)
 
 
-def test_another_service_under_our_names_is_irrelevant_and_shuffled_talk_incoherent() -> None:
+def test_a_renamed_other_service_is_irrelevant_and_shuffled_messages_are_incoherent() -> None:
     def swim(index: int) -> Conversation:
         rng = random.Random(index)
         messages = [
@@ -129,7 +129,7 @@ def test_another_service_under_our_names_is_irrelevant_and_shuffled_talk_incoher
     ("scenario", "names", "arguments", "unchanged"),
     [("baseline", 1, 1, 0.99), ("noisy_labels", 0.97, 0.90, 0), ("schema_drift", 0.97, 0.90, 0)],
 )
-def test_relabelling_restores_real_traces(
+def test_relabeling_restores_real_traces(
     sgd: tuple[list[Conversation], Task],
     scenario: str,
     names: float,
@@ -154,7 +154,9 @@ def test_relabelling_restores_real_traces(
     assert sum(call == logged for call, logged, _ in turns) / len(turns) >= unchanged
 
 
-def test_hotels_are_told_from_restaurants(sgd: tuple[list[Conversation], Task]) -> None:
+def test_the_filter_distinguishes_hotels_from_restaurants(
+    sgd: tuple[list[Conversation], Task],
+) -> None:
     params = load_params(ROOT / "params.yaml").model_copy(update={"corpus": "sgd"})
     conversations, task = sgd
     train, _ = split_corpus(conversations, params)
@@ -169,7 +171,7 @@ def test_hotels_are_told_from_restaurants(sgd: tuple[list[Conversation], Task]) 
     assert sum(not kept[name] for name, own in ours.items() if not own) >= 0.95 * foreign
 
 
-def test_lost_and_foreign_words_are_composed_from_what_agents_say_elsewhere() -> None:
+def test_lost_and_foreign_messages_are_composed_from_other_traces() -> None:
     damaged = []
     for number, one in enumerate(TRACES):
         match number % 4:
@@ -189,7 +191,7 @@ def test_lost_and_foreign_words_are_composed_from_what_agents_say_elsewhere() ->
     assert {trace for _, _, trace in told} <= {one.id for one in TRACES}
 
 
-def test_members_contradict_each_other_by_tool_or_by_the_value_of_an_argument() -> None:
+def test_votes_are_disputed_when_a_tool_or_an_argument_differs() -> None:
     find, rent = Label("FindBoats", {"harbour": "Old Lock"}), Label("RentBoat", {})
     assert disputed({"one": find, "other": rent})
     assert disputed({"one": find, "other": Label("FindBoats", {"harbour": "Quay"})})
@@ -207,7 +209,7 @@ def test_a_trace_with_an_undecidable_call_is_rejected_and_says_which() -> None:
     assert "message 1: a service with an empty result" in str(rejected.rejection)
 
 
-def test_an_audit_counts_against_the_truth_and_shares_nothing_out_of_nothing() -> None:
+def test_an_audit_counts_against_the_truth_and_has_no_share_of_nothing() -> None:
     swapped = TRACES[0].with_calls({RENT: ToolCall("FindBoats", {"harbour": "Old Lock"})})
     stranger = Conversation("swim/1", "baths", (user("A lane?"), talk("No.")))
     decided = {

@@ -75,7 +75,7 @@ def unsupported(one: Conversation, today: date) -> list[str]:
     return found
 
 
-def test_generated_conversations_are_whole_new_and_consistent() -> None:
+def test_generated_conversations_are_complete_new_and_consistent() -> None:
     drafts = synthesizer(SEEDS, [], TASK)([plan(number) for number in range(60)])
     made = [draft.conversation for draft in drafts]
     assert all(made)
@@ -89,7 +89,7 @@ def test_generated_conversations_are_whole_new_and_consistent() -> None:
     assert not set(texts) & {text_of(one) for one in SEEDS}
 
 
-def test_messages_in_other_words_name_the_trace_that_said_them() -> None:
+def test_the_provenance_of_a_reworded_message_names_its_trace() -> None:
     signs = {one.id: f"qx{chr(97 + n // 26)}{chr(97 + n % 26)}" for n, one in enumerate(SEEDS)}
     signed = [
         replace(one, messages=tuple(
@@ -116,7 +116,7 @@ def test_messages_in_other_words_name_the_trace_that_said_them() -> None:
     assert borrowed > 50
 
 
-def test_a_plan_gives_the_same_conversation_whatever_else_is_asked_for() -> None:
+def test_the_conversation_of_a_plan_does_not_depend_on_other_plans() -> None:
     generate = synthesizer(SEEDS, [], TASK)
     alone = [generate([plan(number)])[0] for number in (7, 3)]
     assert generate([plan(3), plan(5), plan(7)])[::2] == alone[::-1]
@@ -132,7 +132,7 @@ def test_a_conversation_is_as_long_as_its_plan_says_or_none(least: int, most: in
     assert all(draft.rejection for draft in drafts if not draft.conversation)
 
 
-def test_the_end_of_another_conversation_is_about_what_the_beginning_found() -> None:
+def test_a_borrowed_ending_is_about_the_entity_of_the_beginning() -> None:
     joined = [
         draft.conversation
         for draft in synthesizer(SEEDS, [], TASK)([plan(number) for number in range(200)])
@@ -145,7 +145,7 @@ def test_the_end_of_another_conversation_is_about_what_the_beginning_found() -> 
         assert booked.arguments["boat_name"] in {item["boat_name"] for item in found}
 
 
-def test_winding_and_straight_are_what_their_names_say() -> None:
+def test_winding_conversations_have_detours_and_straight_ones_none() -> None:
     twice = [
         replace(one, messages=(*one.messages[:4], user("Another one?"),
                                assistant("FindBoats", dict(one.turns())[1].arguments),
@@ -169,7 +169,7 @@ def test_winding_and_straight_are_what_their_names_say() -> None:
     assert set(searches("winding: looks twice")) == {2}
 
 
-def test_nothing_is_taken_from_provenance() -> None:
+def test_synthesis_reads_no_provenance() -> None:
     plans = [plan(number) for number in range(10)]
     marked = [replace(one, provenance={"original": "secret"}) for one in SEEDS]
     first, second = (
@@ -179,7 +179,7 @@ def test_nothing_is_taken_from_provenance() -> None:
     assert first == second
 
 
-def test_of_logged_calls_only_what_the_trace_bears_out_is_told_again() -> None:
+def test_only_supported_arguments_of_logged_calls_are_reused() -> None:
     logged = [replace(one, id=f"logged-{number}") for number, one in enumerate(SEEDS[6:])]
     spoilt = [
         one.with_calls({1: ToolCall("RentBoat", {"boat_name": "Nonsuch", "harbour": "Nowhere"}),
@@ -228,7 +228,7 @@ def test_substitution_keeps_the_conversation_and_renames_it_throughout(
     assert unsupported(whole, evidence.today) == []
 
 
-def test_a_name_that_is_also_said_in_part_and_a_value_in_other_words_stay() -> None:
+def test_partly_said_names_and_reworded_values_are_not_substituted() -> None:
     messages = (
         user("I want to row at the east pier."),  # in other words: Eastpoint
         assistant("FindBoats", {"harbour": "Eastpoint"}),
@@ -266,7 +266,7 @@ def test_real_traces_become_valid_conversations_whose_calls_are_supported(
     conversations, task = sgd
     train, _ = split_corpus(conversations, PARAMS.model_copy(update={"corpus": "sgd"}))
     own = [one for one in train if one.source == PARAMS.sgd.service]
-    seeds, context = choose_seeds(own, own, 40, PARAMS.seed)
+    seeds, context = choose_seeds(own, own, 40, PARAMS.data_seed)
     plans = [draw_plan(n, seeds, context[:20], PARAMS.synthesize, 1) for n in range(120)]
     drafts = synthesizer(seeds, context[:20], task)(plans)
     reasons = Counter(

@@ -86,7 +86,7 @@ def test_packed_training_equals_one_turn_at_a_time(model, tokenizer, mode):
     assert difference < 1e-3
 
 
-def test_segments_and_mask_mean_the_same(model, tokenizer, mode):
+def test_segments_and_mask_are_equivalent(model, tokenizer, mode):
     encoded = [encode(tokenizer, TASK, one, 4096) for one in boats(4)]
     row = next(pack(encoded, shared_prefix(encoded), 4096))
     by_segments = packed(model, [row])
@@ -165,7 +165,7 @@ def test_epochs_hold_every_conversation_in_another_order(tokenizer):
     assert sorted(both[12:]) == sorted(first)
 
 
-def test_a_turn_over_the_limit_is_named_not_cut(tokenizer):
+def test_a_turn_over_the_limit_is_an_error_and_is_not_truncated(tokenizer):
     one = boats(1)[0]
     length = len(encode(tokenizer, TASK, one, 4096).trunk)
     assert encode(tokenizer, TASK, one, length).tokens == length

@@ -192,7 +192,7 @@ def test_all_linear_layers_are_adapted_and_merging_changes_no_answer(student, tr
     assert 0 < difference < 0.1, "merged weights are rounded to bf16, nothing else"
 
 
-def test_a_student_saved_is_a_student_served(student, trained):
+def test_a_saved_student_encodes_like_the_trained_one(student, trained):
     folder, _ = trained
     one = boats(1, seed=3)[0]
     served = load_tokenizer(str(folder / "merged"), "stock")
@@ -237,13 +237,13 @@ def test_only_the_students_of_changed_adapters_answer_again(
             predict(student, tokenizer, asked, adapters | change, limit, tmp_path)
 
 
-def test_a_prompt_that_does_not_fit_is_named(student):
+def test_an_error_names_the_prompt_that_does_not_fit(student):
     tokenizer = load_tokenizer(student.base, student.template)
     with pytest.raises(InputError, match=r"boat/0.*prompt of message 1 takes \d+ tokens, 50 fit"):
         prompts(tokenizer, TASK, boats(1), 50)
 
 
-def test_muon_goes_on_from_its_state(student):
+def test_muon_resumes_from_its_state(student):
     """Two steps are the same whether or not the optimizer was saved and loaded between them."""
 
     def steps(interrupted: bool) -> dict[str, torch.Tensor]:

@@ -79,7 +79,7 @@ def test_a_second_run_writes_the_same_bytes(project: Path) -> None:
     assert before == {path: path.read_bytes() for path in before}
 
 
-def test_a_target_out_of_reach_stops_and_says_the_yield(project: Path) -> None:
+def test_synthesis_stops_with_its_yield_when_the_target_is_out_of_reach(project: Path) -> None:
     done = synthesize(max_characters=1, rounds=2)
     assert done.exit_code == 1
     assert "0 of 10 conversations after 2 rounds, a yield of 0%" in done.output

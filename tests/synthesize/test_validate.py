@@ -89,7 +89,7 @@ OTHER = of(
     ],
     ids=["talk", "a result", "an empty result", "two calls in a row", "a number is no result"],
 )
-def test_what_an_agent_could_have_had_is_valid(messages: tuple[Message, ...]) -> None:
+def test_a_plausible_conversation_is_valid(messages: tuple[Message, ...]) -> None:
     assert flaw(of(*messages), TASK, LIMITS) is None
 
 
@@ -171,19 +171,19 @@ valid = st.lists(exchanges, min_size=1, max_size=4).map(
 
 
 @given(valid)
-def test_any_words_may_be_said(one: Conversation) -> None:
+def test_validation_accepts_any_wording(one: Conversation) -> None:
     assert flaw(one, TASK, LIMITS) is None
 
 
 @given(valid, st.data())
-def test_a_message_left_out_is_always_noticed(one: Conversation, data: st.DataObject) -> None:
+def test_a_missing_message_is_always_invalid(one: Conversation, data: st.DataObject) -> None:
     gone = data.draw(st.integers(0, len(one.messages) - 1))
     rest = one.messages[:gone] + one.messages[gone + 1 :]
     assert str(flaw(of(*rest), TASK, LIMITS)).split(":")[0] in {"order", "results"}
 
 
 @given(conversations())
-def test_any_conversation_gets_a_verdict_and_is_like_itself(one: Conversation) -> None:
+def test_validation_never_raises_and_a_conversation_is_similar_to_itself(one: Conversation) -> None:
     reason = flaw(one, TASK, LIMITS)
     known = {"order", "results", "undeclared tool", "against the schema", "length"}
     assert reason is None or reason.split(":")[0] in known
@@ -224,7 +224,7 @@ def test_every_draft_gets_its_reason_in_order() -> None:
     ]
 
 
-def test_a_rejected_draft_keeps_no_other_out() -> None:
+def test_a_rejected_draft_does_not_exclude_similar_ones() -> None:
     wrong = of(*VALID.messages[:1], find(oars=2), *VALID.messages[2:])
     first, second = validate([draft(wrong, "a"), draft(VALID, "b")], [], [], TASK, LIMITS)
     assert str(first).startswith("against the schema")

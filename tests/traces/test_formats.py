@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fixtures import logs
-from fixtures.rooms import CALL, ROOMS, TASK, imported
+from fixtures.rooms import ASKED, BYE, CALL, FOUND, HELLO, ROOMS, TASK, imported
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -26,7 +26,7 @@ from tft.traces.read import detect
 
 @given(logs.dialogues, st.booleans(), st.randoms(use_true_random=False))
 @pytest.mark.parametrize("form", ["openai", "anthropic", "published", "langfuse", "otel"])
-def test_every_format_comes_back_as_it_went(
+def test_every_format_round_trips(
     form: str, messages: tuple[Message, ...], parallel: bool, rng: random.Random
 ) -> None:
     one = Conversation("x", "s", messages)
@@ -71,13 +71,7 @@ def assembled(*messages: dict[str, Any]) -> Assembled:
     return assemble(openai_chat.parse({"messages": list(messages)}), TASK)
 
 
-HELLO = {"role": "user", "content": "hello"}
-ASKED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
-FOUND = {"role": "tool", "tool_call_id": "a", "content": '[{"room": "R7"}]'}
-BYE = {"role": "assistant", "content": "Take R7."}
-
-
-def test_what_has_no_place_in_a_conversation_stays_beside_it() -> None:
+def test_data_without_a_place_in_a_conversation_become_provenance() -> None:
     thinking = ASKED | {"content": "One moment.", "reasoning_content": "find one"}
     built = assembled(
         {"role": "system", "content": "be brief"}, HELLO | {"name": "Kim"}, thinking, FOUND, BYE
@@ -125,9 +119,7 @@ def test_what_has_no_place_in_a_conversation_stays_beside_it() -> None:
           FOUND | {"tool_call_id": "b"}, FOUND], "parallel calls in a row"),
     ],
 )  # fmt: skip
-def test_what_is_read_otherwise_than_it_stands_is_counted(
-    messages: list[dict[str, Any]], note: str
-) -> None:
+def test_changes_made_while_reading_are_counted(messages: list[dict[str, Any]], note: str) -> None:
     assert assembled(*messages).notes[note] == 1
 
 
@@ -160,7 +152,7 @@ def test_what_is_read_otherwise_than_it_stands_is_counted(
         ([HELLO, 3], "no list of objects: messages"),
     ],
 )  # fmt: skip
-def test_what_no_conversation_can_hold_is_refused_with_its_reason(
+def test_records_that_no_conversation_can_hold_are_refused_with_the_reason(
     messages: list[Any], reason: str
 ) -> None:
     with pytest.raises(InputError) as caught:
@@ -240,7 +232,7 @@ def test_two_agents_in_one_trace_are_two_dialogues(tmp_path: Path) -> None:
     assert report.files["traces.jsonl"].passed_over == 2
 
 
-def test_exports_of_langfuse_spell_fields_and_values_otherwise(tmp_path: Path) -> None:
+def test_alternative_spellings_of_langfuse_exports_are_read(tmp_path: Path) -> None:
     row = {
         "id": "o", "trace_id": "t", "session_id": "s", "type": "GENERATION",
         "start_time": "2026-03-01 10:00:00.000000", "output": json.dumps(BYE),
@@ -268,7 +260,7 @@ def test_a_span_of_the_python_sdk_is_read_like_one_of_otlp(tmp_path: Path) -> No
     assert one.provenance["system"] == {"0": "be brief"}
 
 
-def test_spans_without_messages_say_what_to_switch_on() -> None:
+def test_an_error_about_spans_without_messages_says_what_to_enable() -> None:
     (piece,) = otel.pieces(
         {"traceId": "t", "attributes": [
             {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}}]}
@@ -277,7 +269,7 @@ def test_spans_without_messages_say_what_to_switch_on() -> None:
         otel.parse("t", [piece[1]])
 
 
-def test_a_block_that_is_no_text_is_named() -> None:
+def test_an_error_names_the_block_that_is_not_text() -> None:
     image = {"role": "user", "content": [{"type": "image", "source": {}}]}
     with pytest.raises(
         InputError, match=r"message 0 holds a part of type 'image'; .*'tool_result'"
@@ -301,7 +293,7 @@ def test_a_request_that_names_no_trace_is_refused() -> None:
 ))  # fmt: skip
 @example({"context": "[]"})
 @example({"context": "{}"})
-def test_whatever_a_line_holds_is_read_or_refused(value: Any) -> None:
+def test_any_line_is_read_or_refused(value: Any) -> None:
     record = value if isinstance(value, dict) else {"messages": value}
     for parse in BY_LINE.values():
         try:

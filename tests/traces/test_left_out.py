@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tft.core.conversation import Conversation, Message, assistant, user
-from tft.traces.report import KINDS, LONGEST, OTHERS
 from tft.core.errors import InputError
 from tft.core.task import RESPOND
+from tft.traces.report import KINDS, LONGEST, OTHERS
 
 Place = tuple[str | int, ...]
 FORMS = ["openai", "anthropic", "published", "langfuse", "otel"]
@@ -131,7 +131,7 @@ def is_told(records: list[logs.Record], form: str, before: dict[str, Any]) -> bo
     value=st.sampled_from([MORE, {"inner": MORE}]),
     data=st.data(),
 )
-def test_a_key_more_is_imported_or_reported(
+def test_any_additional_key_is_imported_or_reported(
     form: str, messages: tuple[Message, ...], key: str, value: Any, data: st.DataObject
 ) -> None:
     records = detailed(form, messages)
@@ -164,7 +164,7 @@ def left_out(folder: Path, records: list[logs.Record]) -> dict[str, Any]:
     return {path: (tally["times"], tally["lines"]) for path, tally in found.items()}
 
 
-def test_what_anthropic_puts_beside_texts_is_kept_and_counted(tmp_path: Path) -> None:
+def test_anthropic_extras_beside_texts_are_kept_and_counted(tmp_path: Path) -> None:
     blocks = [
         {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
         {"type": "text", "text": "No.", "citations": None},
@@ -183,7 +183,7 @@ def test_what_anthropic_puts_beside_texts_is_kept_and_counted(tmp_path: Path) ->
     assert line in report.lines()
 
 
-def test_what_a_request_holds_beside_its_messages_is_counted_once_a_dialogue(
+def test_extras_of_requests_are_counted_once_per_dialogue(
     tmp_path: Path,
 ) -> None:
     thought = {**BYE, "reasoning_content": "R7 is free"}
@@ -208,7 +208,7 @@ def test_what_a_request_holds_beside_its_messages_is_counted_once_a_dialogue(
     }
 
 
-def test_two_dialogues_of_a_trace_have_each_what_its_own_requests_hold(tmp_path: Path) -> None:
+def test_each_dialogue_of_a_trace_has_the_extras_of_its_own_requests(tmp_path: Path) -> None:
     def request(id: str, *messages: Any) -> logs.Record:
         *asked, answer = messages
         return {"id": id, "traceId": "t", "type": "GENERATION", "input": asked, "output": answer}
@@ -223,7 +223,7 @@ def test_two_dialogues_of_a_trace_have_each_what_its_own_requests_hold(tmp_path:
     assert ids == [["a1", "a2"], ["b1", "b2"]]
 
 
-def test_what_stands_around_spans_and_their_attributes_is_counted(tmp_path: Path) -> None:
+def test_data_around_spans_and_attributes_are_counted(tmp_path: Path) -> None:
     (export,) = logs.otel(Conversation("t", "s", (user("a"), assistant(RESPOND, {"message": "b"}))))
     (resource,) = export["resourceSpans"]
     resource["resource"] = {"attributes": [{"key": "service.name"}]}
@@ -274,7 +274,7 @@ def test_a_published_question_and_its_answer_lose_nothing(tmp_path: Path) -> Non
         ({"name": "FindChamber"}, "other tools than in the job description"),
     ],
 )
-def test_tools_of_a_log_that_are_not_the_tasks_are_kept_and_counted(
+def test_logged_tools_that_the_task_lacks_are_kept_and_counted(
     tmp_path: Path, changed: dict[str, Any], note: str | None
 ) -> None:
     tool = {"type": "function", "function": ROOMS.to_openai()["function"] | changed}

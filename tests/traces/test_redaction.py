@@ -84,7 +84,7 @@ def found(text: str, **changed: Any) -> dict[str, str]:
         ("my name is anna schmidt and I wait", {"anna schmidt": "PERSON"}),
     ],
 )  # fmt: skip
-def test_what_is_personal_is_found(text: str, what: dict[str, str]) -> None:
+def test_personal_data_are_found(text: str, what: dict[str, str]) -> None:
     assert found(text) == what
 
 
@@ -102,7 +102,7 @@ def test_dates_amounts_places_and_ids_are_not_personal(text: str) -> None:
     assert found(text) == {}
 
 
-def test_regions_say_whose_numbers_without_a_code_are_known() -> None:
+def test_regions_decide_which_local_phone_numbers_are_found() -> None:
     assert found("030 901820") == {}
     assert found("030 901820", regions=["DE"]) == {"030 901820": "PHONE"}
 
@@ -120,7 +120,7 @@ def test_an_unknown_region_or_locale_is_an_error(changed: dict[str, Any], messag
 
 
 # --- what stands in its place -----------------------------------------------------------------
-def test_one_thing_is_one_placeholder_in_messages_arguments_and_results(clean: Clean) -> None:
+def test_a_value_has_the_same_placeholder_in_messages_arguments_and_results(clean: Clean) -> None:
     call = {
         "phone": "(415) 555 2671",
         "digits": 4155552671,
@@ -138,21 +138,21 @@ def test_one_thing_is_one_placeholder_in_messages_arguments_and_results(clean: C
     assert redacted.counts == {"PERSON": 3, "PHONE": 3}
 
 
-def test_two_things_are_two_placeholders(clean: Clean) -> None:
+def test_different_values_have_different_placeholders(clean: Clean) -> None:
     assert clean("a@x.org b@x.org A@X.org").value == "<EMAIL_1> <EMAIL_2> <EMAIL_1>"
 
 
-def test_numbers_go_on_after_those_of_an_earlier_redaction(clean: Clean) -> None:
+def test_numbering_continues_after_an_earlier_redaction(clean: Clean) -> None:
     assert clean("<EMAIL_7> a@x.org").value == "<EMAIL_7> <EMAIL_8>"
 
 
-def test_what_the_job_description_says_is_public(clean: Clean) -> None:
+def test_text_of_the_job_description_is_not_redacted(clean: Clean) -> None:
     said = "Call 650-555-0199 and ask for Emma Smith."
     assert clean(said) == (said, {})
     assert clean("Ask for Emma Jones.").value == "Ask for <PERSON_1>."
 
 
-def test_fields_are_personal_whatever_they_hold() -> None:
+def test_configured_fields_are_always_redacted() -> None:
     fields = {"street": "ADDRESS", "account": "ACCOUNT", "party": "PERSON"}
     clean = cleaner(ON.model_copy(update={"entities": [], "fields": fields}), TASK)
     result = {"street": "Mill Lane 7", "account": 90017, "party": ["Zo\u00eb", "Xi"], "seats": 2}
@@ -164,7 +164,7 @@ def test_fields_are_personal_whatever_they_hold() -> None:
     }  # fmt: skip
 
 
-def test_without_entities_and_fields_nothing_is_done() -> None:
+def test_nothing_is_redacted_without_entities_and_fields() -> None:
     assert cleaner(OFF, TASK) is as_it_stands
 
 
@@ -185,7 +185,7 @@ inner = st.recursive(
 
 
 @given(inner)
-def test_redacting_twice_is_redacting_once(value: Any) -> None:
+def test_redaction_is_idempotent(value: Any) -> None:
     once = CLEAN(value).value
     assert CLEAN(once) == (once, {})
 
@@ -239,7 +239,9 @@ def test_dates_times_numbers_and_enumerations_of_a_call_stay(
 
 
 @given(inner, st.lists(st.sampled_from(PLANTED), min_size=1), st.data())
-def test_no_planted_value_is_left_anywhere(value: Any, planted: list[str], data: Any) -> None:
+def test_no_planted_personal_value_survives_redaction(
+    value: Any, planted: list[str], data: Any
+) -> None:
     places = [
         f"I'm {NAME}.",
         *(data.draw(st.sampled_from(["{}", "It is {}.", "({})", "\n{}\t"])).format(one)
@@ -280,7 +282,7 @@ def assert_clean(output: str) -> None:
 @pytest.mark.parametrize(
     "write", [logs.openai, logs.anthropic, logs.langfuse, logs.otel, logs.published]
 )
-def test_no_format_lets_a_planted_value_through(
+def test_no_planted_personal_value_survives_any_format(
     fetch: Run, write: Callable[[Conversation], list[Any]]
 ) -> None:
     name = f"session of {MAIL}"
@@ -327,7 +329,7 @@ def broken(**changed: Any) -> str:
         (f'{{"x": "{MAIL}", {NAME}', "not JSON"),
     ],
 )
-def test_what_is_refused_is_not_quoted_raw(fetch: Run, bad: str, reason: str) -> None:
+def test_refusals_do_not_quote_personal_data(fetch: Run, bad: str, reason: str) -> None:
     good = line({"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"})
     done = fetch(f"{good}\n{bad}", max_refused=0.5)
     assert done.exit_code == 0, done.output
@@ -340,7 +342,7 @@ def test_what_is_refused_is_not_quoted_raw(fetch: Run, bad: str, reason: str) ->
     assert_clean(done.output)
 
 
-def test_observations_that_name_no_trace_are_not_quoted_raw(fetch: Run) -> None:
+def test_refusals_of_observations_do_not_quote_personal_data(fetch: Run) -> None:
     rows = logs.langfuse(Conversation("one", "test", DIALOGUE))
     odd = copy.deepcopy(rows[0])
     odd |= {key: [MAIL] for key in odd if key.lower().endswith("id")}
@@ -348,13 +350,13 @@ def test_observations_that_name_no_trace_are_not_quoted_raw(fetch: Run) -> None:
     assert_clean(done.output)
 
 
-def test_a_log_of_no_known_format_is_not_quoted_raw(fetch: Run) -> None:
+def test_errors_about_unknown_formats_do_not_quote_personal_data(fetch: Run) -> None:
     done = fetch(json.dumps({MAIL: 1, f"my name is {NAME}": 2}))
     assert done.exit_code == 1
     assert "the keys <EMAIL_1>, my name is <PERSON_1>" in done.output
 
 
-def test_two_traces_of_one_person_are_no_duplicates(fetch: Run) -> None:
+def test_two_traces_of_one_person_are_not_duplicates(fetch: Run) -> None:
     rows = [
         line({"role": "user", "content": "hi"}, {"role": "assistant", "content": str(n)}, id=mail)
         for n, mail in enumerate(["a@x.org", "b@x.org"])
