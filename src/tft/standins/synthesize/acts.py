@@ -1,9 +1,9 @@
-"""What an agent's message does in its place, and whether it may stand there.
+"""What an agent's message does in its place, and whether it fits there.
 
-Read from the traces alone: what users tell next says what a question asked for, results and what
-was said before say whether a statement is true, and what most messages in a place speak of is
-expected of all. So messages of logged traces can be used as far as there is evidence for them, and
-one that stood elsewhere can be tried in another place.
+All evidence is from the traces: the user's next message shows what a question asked for, results
+and earlier messages show whether a statement is true, and what most messages in a place mention is
+expected of all. Messages of logged traces can thus be used as far as there is evidence for them,
+and a message from one place can be tried in another.
 """
 
 import re
@@ -43,45 +43,47 @@ from tft.standins.synthesize.substitute import clear, is_name, speech, values_of
 
 DENIES = re.compile(r"\W*(no|nope|not|actually|that(['\u2019]s| is) not)\b", re.IGNORECASE)
 SORRY = re.compile(r"\b(sorry|unfortunately|afraid|fail\w*|apolog\w+)\b", re.IGNORECASE)
-TELLS = 0.5  # share of questions with a word whose answers tell a parameter: it asks for that,
-LIFT = 1.3  # if that is so many times the share of all questions
-SEEN = 3  # such questions at least
-DEFAULT = 0.25  # share of calls that give a value nobody asked for: it is given by default
-EXPECTED = 0.6  # share of the messages in a place that speak of a field: it belongs there
-COUNTED = re.compile(  # "one" is hardly ever a number
+# A word asks for a parameter if at least the share TELLS of the questions with it have answers that
+# give the parameter, LIFT times as many as of all questions, among at least SEEN such questions.
+TELLS = 0.5
+LIFT = 1.3
+SEEN = 3
+DEFAULT = 0.25  # a value that this share of calls give although nobody mentioned it is a default
+EXPECTED = 0.6  # a field that this share of the messages in a place mention belongs there
+COUNTED = re.compile(  # "one" is rarely a number
     rf"\b(?:{'|'.join(set(NUMBER) - {'zero', 'one'})}|one(?= (?:person|people|guest|table)))\b",
     re.IGNORECASE,
 )
 ONE = re.compile(r"\b1\b|\b(for|only|just) one\b|\bone (person|people|guest)\b", re.IGNORECASE)
 MOMENT = re.compile(rf"{CLOCK.pattern}|{DATE.pattern}")
-COUNT = "count"  # the blank for how many things a search found
+COUNT = "count"  # the blank for the number of results of a search
 
 Item = Mapping[str, Any]
 
 
 class Act(NamedTuple):
-    """What a message does; messages that do the same may stand for each other."""
+    """What a message does; messages that do the same may replace each other."""
 
-    blanks: frozenset[str]  # values it speaks of, by name
-    asks: frozenset[str]  # parameters it asks for
-    states: frozenset[tuple[str, str]]  # yes or no of a flag
+    blanks: frozenset[str]  # the names of values that it mentions
+    asks: frozenset[str]  # the parameters that it asks for
+    states: frozenset[tuple[str, str]]  # (flag, yes or no) that it states
     question: bool
     more: bool  # asks whether there is anything else
-    leaves: bool
+    leaves: bool  # says goodbye
 
 
 class Spot(NamedTuple):
     """A place in a conversation, without the message in it.
 
     Attributes:
-        after: what came before: "user", or a tool, with "!" if its result was empty.
-        before: the agent's next call, or END.
-        heard: what the user said before, or nothing.
-        answer: what the user says next, or nothing.
-        values: what a message may speak of, by name.
-        told: parameters that the user told before.
-        tells: parameters that the answer tells.
-        changed: whether a result gives another value than its call asked for.
+        after: What came before: "user", or the name of a tool, with "!" if its result was empty.
+        before: The agent's next call, or END.
+        heard: The user message before it, or an empty text.
+        answer: The user message after it, or an empty text.
+        values: The values that a message may mention, by name.
+        told: The parameters that the user gave before.
+        tells: The parameters that the answer gives.
+        changed: Whether a result has another value than its call requested.
     """
 
     after: str
@@ -95,15 +97,15 @@ class Spot(NamedTuple):
 
 
 class Reader:
-    """Reads messages in their places; what it learnt is the same for all conversations."""
+    """Reads messages in their places, with what it learned from all conversations."""
 
     def __init__(self, evidence: Evidence, ordinary: set[str], known: set[str]) -> None:
-        """Begin with the schemas' words.
+        """Start with the words of the schemas.
 
         Args:
-            evidence: of all traces.
-            ordinary: words that are no names although they may be written with a capital.
-            known: words of users, results and tools.
+            evidence: Statistics of all traces.
+            ordinary: Words that are not names although they may be capitalized.
+            known: The words of users, results, and tools.
         """
         self.evidence, self.today = evidence, evidence.today
         self.ordinary, self.known = ordinary, known
@@ -118,33 +120,38 @@ class Reader:
             for word in words(name.replace("_", " "))
             if sum(word in words(other.replace("_", " ")) for other in self.parameters) == 1
         }
-        self.defaults: dict[str, str] = {}  # what agents give that nobody asked for
+        self.defaults: dict[str, str] = {}  # values that agents give although nobody mentioned them
         self.expected: dict[tuple[str, str], set[str]] = {}
         self._said: dict[str, dict[str, str]] = {}
 
     def learn(self, conversations: Sequence[Conversation]) -> None:
-        """Learn what words ask for, what is given unsaid, what is spoken of in which place."""
+        """Learn what words ask for, which values are defaults, and what each place mentions."""
         self._learn_defaults(conversations)
-        told: dict[str, Counter[str]] = defaultdict(Counter)
-        seen: Counter[str] = Counter()
+        told_by_word: dict[str, Counter[str]] = defaultdict(Counter)
+        questions_by_word: Counter[str] = Counter()
         spoken: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         places: Counter[tuple[str, str]] = Counter()
-        for one in conversations:
-            for _, spot, text in self.spots(one):
+        for conversation in conversations:
+            for _, spot, text in self.spots(conversation):
                 if not text:
-                    continue  # lost
+                    continue  # the message is lost
                 blanks = self.act(text, spot).blanks
                 places[spot.after, spot.before] += 1
                 spoken[spot.after, spot.before].update(blanks)
-                asked = {word for s in sentences(text) if "?" in s for word in words(s)} - COMMON
+                question_words = {
+                    word for s in sentences(text) if "?" in s for word in words(s)
+                } - COMMON
                 if (new := spot.tells - spot.told) and not blanks:
-                    for word in [*asked, ""]:
-                        seen[word] += 1
-                        told[word].update(new)
-        usual = {name: count / seen[""] for name, count in told.pop("", Counter()).items()}
-        for word, counts in told.items():
-            if seen[word] >= SEEN:
-                share = {name: count / seen[word] for name, count in counts.items()}
+                    for word in [*question_words, ""]:
+                        questions_by_word[word] += 1
+                        told_by_word[word].update(new)
+        usual = {
+            name: count / questions_by_word[""]
+            for name, count in told_by_word.pop("", Counter()).items()
+        }
+        for word, counts in told_by_word.items():
+            if questions_by_word[word] >= SEEN:
+                share = {name: count / questions_by_word[word] for name, count in counts.items()}
                 best = max(share, key=lambda name: (share[name] / usual[name], name))
                 self.asking.pop(word, None)
                 if share[best] >= TELLS and share[best] >= LIFT * usual[best]:
@@ -156,62 +163,64 @@ class Reader:
         }
 
     def _learn_defaults(self, conversations: Sequence[Conversation]) -> None:
-        given: dict[str, Counter[str]] = defaultdict(Counter)
+        given_unsaid: dict[str, Counter[str]] = defaultdict(Counter)
         calls: Counter[str] = Counter()
-        for one in conversations:
+        for conversation in conversations:
             told: set[str] = set()
-            for message in one.messages:
+            for message in conversation.messages:
                 call, text = message.tool_call, speech(message)
                 if call is not None and call.name != RESPOND:
                     tool = self.evidence.task.tool(call.name)
                     calls.update(parameters(tool).keys() if tool else ())
                     for name in call.arguments.keys() - told:
-                        given[name][str(call.arguments[name])] += 1
+                        given_unsaid[name][str(call.arguments[name])] += 1
                 elif message.role == "user" and text is not None:
                     told |= self.said(text).keys()
-        for name, values in given.items():
+        for name, values in given_unsaid.items():
             (value, count), *_ = values.most_common(1)
             if count >= max(SEEN, DEFAULT * calls[name]):
                 self.defaults[name] = value
 
     def said(self, text: str) -> dict[str, str]:
-        """The parameters whose values a text tells."""
+        """The parameters that a text gives, with their values."""
         if text not in self._said:
             alone = Conversation("text", "", (user(clear(text)),))
-            found = {name: self.evidence.spoken_last(name, alone, 1) for name in self.parameters}
+            last_values = {
+                name: self.evidence.spoken_last(name, alone, 1) for name in self.parameters
+            }
             self._said[text] = {
                 name: value
-                for name, value in found.items()
+                for name, value in last_values.items()
                 if value is not None and (value != "1" or ONE.search(text))
             }
         return self._said[text]
 
-    def spots(self, one: Conversation) -> Iterator[tuple[int, Spot, str]]:
-        """(index, place, text) of every message in which the agent talks."""
-        messages = one.messages
+    def spots(self, conversation: Conversation) -> Iterator[tuple[int, Spot, str]]:
+        """Yield (index, place, text) of every message in which the agent talks."""
+        messages = conversation.messages
         told: dict[str, str] = {}
-        values = dict(self.defaults)  # the latest word counts
+        values = dict(self.defaults)  # later values replace earlier ones
         items: list[Item] = []
         changed = False
-        own = {value for message in messages for _, value in values_of(message)}
+        values_in_calls = {value for message in messages for _, value in values_of(message)}
         for index, message in enumerate(messages):
             call, result, text = message.tool_call, result_of(message), speech(message)
             if call is not None and call.name != RESPOND:
                 values |= _strings(call.arguments)
             elif result is not None:
-                asked = messages[index - 1].tool_call
+                call_before = messages[index - 1].tool_call
                 items = [self.evidence.renamed(item) for item in result] or items
                 values.pop(COUNT, None)
-                if result and asked:
+                if result and call_before:
                     changed = any(
                         str(items[0].get(name, value)) != str(value)
-                        for name, value in asked.arguments.items()
+                        for name, value in call_before.arguments.items()
                     )
                     values |= _strings(items[0]) | {COUNT: str(len(result))}
             elif text is not None and message.role == "user":
                 new = self.said(text)
                 told |= new
-                values |= self._meant(text, new, own)
+                values |= self._meant(text, new, values_in_calls)
             elif text is not None:
                 values |= _strings(_spoken_of(text, items, self.listed) or {})
                 following = _call(messages, index + 2)
@@ -251,19 +260,21 @@ class Reader:
             changed,
         )
 
-    def _meant(self, text: str, said: Mapping[str, str], own: set[str]) -> dict[str, str]:
-        """What a text tells, moments only where calls and results leave no doubt: "at 6"."""
+    def _meant(
+        self, text: str, values_said: Mapping[str, str], values_in_calls: set[str]
+    ) -> dict[str, str]:
+        """The values that a text gives, without times that calls and results leave ambiguous."""
         heard = hear(clear(text), self.today)
-        meant = dict(said)
-        for name, value in said.items():
-            if CLOCK.fullmatch(value) and value not in own and heard.times:
+        meant = dict(values_said)
+        for name, value in values_said.items():
+            if CLOCK.fullmatch(value) and value not in values_in_calls and heard.times:
                 clocks = {f"{t // 60:02}:{t % 60:02}" for t in heard.times[-1]}
                 if len(clocks) > 1:
-                    meant[name] = min(clocks & own, default="")
+                    meant[name] = min(clocks & values_in_calls, default="")
         return {name: value for name, value in meant.items() if value}
 
     def template(self, text: str, values: Mapping[str, str]) -> str:
-        """A message with blanks for the values it speaks of; "two people" like "2 people"."""
+        """A message with blanks for the values that it mentions; "two people" equals "2 people"."""
         numbers = {value for value in values.values() if value.isdecimal()}
 
         def digits(match: re.Match[str]) -> str:
@@ -289,8 +300,8 @@ class Reader:
         """What a message does in a place."""
         template = template or self.template(text, spot.values)
         blanks = frozenset(re.findall(r"\{(\w+)\}", template))
-        asked = {w for s in sentences(template) if "?" in s or _orders(s) for w in words(s)}
-        asks = {self.asking[word] for word in asked & self.asking.keys()} - blanks
+        asking_words = {w for s in sentences(template) if "?" in s or _orders(s) for w in words(s)}
+        asks = {self.asking[word] for word in asking_words & self.asking.keys()} - blanks
         states = {
             (flag, str(not NEGATION.search(sentence)))
             for sentence in sentences(template)
@@ -307,31 +318,31 @@ class Reader:
         )
 
     def _unheard_of(self, template: str) -> bool:
-        """Whether a template holds a moment, a number or a name that nobody ever mentions."""
-        rest = re.sub(r"\{\w+\}", "#", template)
+        """Whether a template contains a time, date, number, or name that nobody ever mentions."""
+        text = re.sub(r"\{\w+\}", "#", template)
         return bool(
-            find_times(rest)
-            or find_dates(rest, self.today)
-            or find_numbers(rest) - {1.0}
-            or any(word not in self.known for name in NAME.findall(rest) for word in words(name))
+            find_times(text)
+            or find_dates(text, self.today)
+            or find_numbers(text) - {1.0}
+            or any(word not in self.known for name in NAME.findall(text) for word in words(name))
         )
 
     def leftovers(self, template: str) -> bool:
-        """Whether values are left in a template: numbers, moments, names."""
-        rest = re.sub(r"\{\w+\}", "#", template)
+        """Whether a template still contains values: numbers, times, dates, or names."""
+        text = re.sub(r"\{\w+\}", "#", template)
         return bool(
-            find_times(rest)
-            or find_dates(rest, self.today)
-            or find_numbers(rest) - {1.0}
-            or re.search(r"\d", rest)
-            or any(word.lower() not in self.ordinary for word in NAME.findall(rest))
+            find_times(text)
+            or find_dates(text, self.today)
+            or find_numbers(text) - {1.0}
+            or re.search(r"\d", text)
+            or any(word.lower() not in self.ordinary for word in NAME.findall(text))
         )
 
     def fault(self, text: str, spot: Spot) -> str | None:
-        """Why a message may not stand in a place, or None."""
+        """Why a message does not fit in a place, or None."""
         template = self.template(text, spot.values)
         act = self.act(text, spot, template)
-        wanted = [
+        fields_asked_for = [
             field
             for field in spot.values
             if "?" in spot.heard and mentions_key(field, spot.heard) and field not in act.asks
@@ -357,8 +368,8 @@ class Reader:
             "no answer to it": bool(act.asks and DENIES.match(spot.answer)),
             "ignores a result": spot.after not in ("user", f"{spot.after[:-1]}!")
             and act.question and not act.blanks and not sorry and not DONE.search(text),
-            "ignores a question": bool(wanted) and spot.after == "user" and not any(
-                field in act.blanks or mentions_key(field, text) for field in wanted
+            "ignores a question": bool(fields_asked_for) and spot.after == "user" and not any(
+                field in act.blanks or mentions_key(field, text) for field in fields_asked_for
             ),
             "states the unknown": any(
                 spot.values.get(flag) != value for flag, value in act.states
@@ -366,7 +377,7 @@ class Reader:
             "nothing more": act.more and bool(spot.tells) and not act.blanks
             and not spot.after.endswith("!") and not CLOSING.search(spot.heard),
         }  # fmt: skip
-        return next((reason for reason, found in checks.items() if found), None)
+        return next((reason for reason, applies in checks.items() if applies), None)
 
 
 def _orders(sentence: str) -> bool:
@@ -399,5 +410,5 @@ def _spoken_of(text: str, items: Sequence[Item], listed: set[str]) -> Item | Non
 
 @lru_cache(maxsize=100_000)
 def plainly(text: str) -> str:
-    """The words of a text between blanks, so that whole words are found in it."""
+    """The words of a text between spaces, so that whole words can be found in it."""
     return f" {' '.join(words(text))} "

@@ -1,8 +1,8 @@
-"""Other words for a message: ones that did the same elsewhere, found in all traces.
+"""Other words for a message: messages of all traces that did the same elsewhere.
 
-A message becomes a template with blanks for values. It may take the place of another one that does
-the same (see `acts.Act`) between neighbours of the same kind; of the agent's it is then checked
-that it is no mistake in that place.
+A message becomes a template with blanks for values. It may replace another one that does the same
+(see `acts.Act`) between neighbors of the same kind. For messages of the agent it is also checked
+that they fit in their place.
 """
 
 import random
@@ -23,15 +23,17 @@ from tft.standins.reading.speech import CLOSING, NEGATION, mentions_key
 from tft.standins.synthesize.acts import Act, Reader, Spot
 from tft.standins.synthesize.substitute import speech
 
-FITS = 55.0  # likeness, of 100, of a message's neighbours for another one to take its place
-FITTING = 12  # of the most fitting ones one is drawn
-COMMON = 3  # conversations in which a word is said, for it to be said anywhere else,
-MANY = 50  # if there are so many times as many conversations in all
-TRIED = 40  # phrases tried for a message that has to be replaced
+FITS = 55.0  # the least similarity, up to 100, of the neighbors of a message and its replacement
+FITTING = 12  # the replacement is drawn from this many phrases that fit best
+# A word is used elsewhere if it occurs in COMMON conversations, or in fewer if there are fewer than
+# COMMON * MANY conversations.
+COMMON = 3
+MANY = 50
+TRIED = 40  # the number of phrases that are tried for a message that must be replaced
 
 
 class Phrase(NamedTuple):
-    """A message's template, and the templates of what stood before and after it."""
+    """The template of a message, and the templates of the messages before and after it."""
 
     template: str
     before: str
@@ -39,23 +41,23 @@ class Phrase(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """A message of a conversation as others may replace it."""
+    """A message of a conversation, with what decides which others may replace it."""
 
-    key: Hashable  # equal where messages may stand for each other
+    key: Hashable  # equal for messages that may replace each other
     phrase: Phrase
     values: Mapping[str, str]
-    spot: Spot | None  # of the agent's
+    spot: Spot | None  # None for user messages
 
 
 class Wording:
     """All phrases of some traces, by what they do."""
 
     def __init__(self, reader: Reader, fields: Iterable[str]) -> None:
-        """Begin without any; `fields` are those of results, which users ask about."""
+        """Start without phrases; `fields` are those of results, about which users ask."""
         self.reader, self.fields = reader, sorted(fields)
         self.phrases: dict[Hashable, list[Phrase]] = defaultdict(list)
         self.sources: dict[str, str] = {}  # the first trace of each template
-        self.borrowed: dict[str, str] = {}  # what `mend` said, and the trace it is from
+        self.borrowed: dict[str, str] = {}  # the trace of each message that `mend` inserted
         self.heard: dict[str, Counter[str]] = {"user": Counter(), "assistant": Counter()}
         self.least = 0
         self.places: dict[Hashable, list[tuple[Phrase, frozenset[str]]]] = defaultdict(list)
@@ -63,27 +65,27 @@ class Wording:
         self.argument = next(iter(parameters(talk)), "message") if talk else "message"
 
     def listen(self, conversations: Sequence[Conversation]) -> None:
-        """Count who says which words, so that what hardly anybody says is not said again.
+        """Count who says which words, so that rare words are not used elsewhere.
 
-        "They do ramen" is about one restaurant, although it names nothing.
+        "They do ramen" is about one restaurant, although it contains no name.
         """
-        for one in conversations:
+        for conversation in conversations:
             for role in ("user", "assistant"):
-                texts = [speech(m) or "" for m in one.messages if m.role == role]
+                texts = [speech(m) or "" for m in conversation.messages if m.role == role]
                 self.heard[role].update({word for text in texts for word in words(text)})
         self.least = min(COMMON, len(conversations) // MANY)
 
     def _is_common(self, phrase: Phrase, role: str) -> bool:
-        said = words(re.sub(r"\{\w+\}", " ", phrase.template))
-        return all(self.heard[role][word] >= self.least for word in said)
+        template_words = words(re.sub(r"\{\w+\}", " ", phrase.template))
+        return all(self.heard[role][word] >= self.least for word in template_words)
 
-    def add(self, one: Conversation, wrong: set[int]) -> None:
-        """Take in a trace's messages, but for those of the agent that are wrong, and all users'."""
-        plain = self._understood(one.messages)
-        for index, slot in self.slots(one).items():
-            text = speech(one.messages[index]) or ""
-            veiled = slot.spot is None and index not in plain
-            common = self._is_common(slot.phrase, one.messages[index].role)
+    def add(self, trace: Conversation, wrong: set[int]) -> None:
+        """Add the phrases of a trace, except for the agent's messages that are wrong."""
+        understood = self._understood(trace.messages)
+        for index, slot in self.slots(trace).items():
+            text = speech(trace.messages[index]) or ""
+            veiled = slot.spot is None and index not in understood
+            common = self._is_common(slot.phrase, trace.messages[index].role)
             if (
                 index in wrong
                 or veiled
@@ -93,15 +95,15 @@ class Wording:
             ):
                 continue
             self.phrases[slot.key].append(slot.phrase)
-            self.sources.setdefault(slot.phrase.template, one.id)
+            self.sources.setdefault(slot.phrase.template, trace.id)
             if slot.spot:
                 blanks = frozenset(re.findall(r"\{(\w+)\}", slot.phrase.template))
                 self.places[slot.spot.after, slot.spot.before].append((slot.phrase, blanks))
 
-    def slots(self, one: Conversation) -> dict[int, Slot]:
-        """Every message that is talk, by index."""
-        reader, messages = self.reader, one.messages
-        spots = {index: spot for index, spot, _ in reader.spots(one)}
+    def slots(self, conversation: Conversation) -> dict[int, Slot]:
+        """The slots of all messages that are talk, by index."""
+        reader, messages = self.reader, conversation.messages
+        spots = {index: spot for index, spot, _ in reader.spots(conversation)}
         values: dict[int, Mapping[str, str]] = {index: s.values for index, s in spots.items()}
         texts = [speech(message) for message in messages]
         for index, text in enumerate(texts):
@@ -117,7 +119,7 @@ class Wording:
             index: reader.act(str(texts[index]), spot, templates[index])
             for index, spot in spots.items()
         }
-        found = {}
+        slots_by_index = {}
         for index, template in templates.items():
             phrase = Phrase(template, templates.get(index - 1, ""), templates.get(index + 1, ""))
             spot = spots.get(index)
@@ -128,17 +130,17 @@ class Wording:
                 )  # fmt: skip
             else:
                 key = self._user_key(messages, index, template, acts)
-            found[index] = Slot(key, phrase, values[index], spot)
-        return found
+            slots_by_index[index] = Slot(key, phrase, values[index], spot)
+        return slots_by_index
 
-    def acts(self, one: Conversation) -> dict[int, Hashable]:
-        """What each of the agent's messages does, as far as users' next words depend on it."""
-        found: dict[int, Hashable] = {}
-        for index, spot, text in self.reader.spots(one):
+    def acts(self, conversation: Conversation) -> dict[int, Hashable]:
+        """What each message of the agent does, as far as the user's next message depends on it."""
+        acts_by_index: dict[int, Hashable] = {}
+        for index, spot, text in self.reader.spots(conversation):
             act = self.reader.act(text, spot)
-            given = act.blanks & set(self.reader.parameters)
-            found[index] = given, act.asks, act.question, act.more, act.leaves
-        return found
+            parameters_given = act.blanks & set(self.reader.parameters)
+            acts_by_index[index] = parameters_given, act.asks, act.question, act.more, act.leaves
+        return acts_by_index
 
     def _user_key(
         self, messages: Sequence[Message], index: int, template: str, acts: Mapping[int, Act]
@@ -160,24 +162,24 @@ class Wording:
         )
 
     def swap(
-        self, one: Conversation, share: float, rng: random.Random
+        self, conversation: Conversation, share: float, rng: random.Random
     ) -> tuple[Conversation, dict[int, str]]:
-        """(the conversation with some of its messages in other words, whose words these are).
+        """(the conversation with some messages in other words, the traces that these are from).
 
-        The traces are named by message index, also of messages that `mend` replaced before.
+        Traces are by message index, including messages that `mend` replaced before.
         """
-        messages, plain = list(one.messages), self._understood(one.messages)
+        messages, understood = list(conversation.messages), self._understood(conversation.messages)
         sources = {
             index: self.borrowed[text]
             for index, message in enumerate(messages)
             if (text := speech(message)) in self.borrowed
         }
-        for index, slot in self.slots(one).items():
-            veiled = slot.spot is None and index not in plain
+        for index, slot in self.slots(conversation).items():
+            veiled = slot.spot is None and index not in understood
             if rng.random() >= share or veiled or self.reader.leftovers(slot.phrase.template):
                 continue
-            others = {p for p in self.phrases[slot.key] if p.template != slot.phrase.template}
-            ranked = sorted((-_fit(slot.phrase, p), p) for p in others)
+            alternatives = {p for p in self.phrases[slot.key] if p.template != slot.phrase.template}
+            ranked = sorted((-_fit(slot.phrase, p), p) for p in alternatives)
             best = [p for fit, p in ranked if -fit >= FITS][:FITTING]
             if not best:
                 continue
@@ -187,14 +189,16 @@ class Wording:
                 continue
             messages[index] = user(text) if slot.spot is None else self.talk(text)
             sources[index] = self.sources[template]
-        return Conversation(one.id, one.source, tuple(messages), one.provenance), sources
+        return Conversation(
+            conversation.id, conversation.source, tuple(messages), conversation.provenance
+        ), sources
 
     def _understood(self, messages: Sequence[Message]) -> set[int]:
-        """Where users say all that the next service call gives in its own words, or nobody does.
+        """The indices of messages before service calls all of whose arguments were said literally.
 
-        Elsewhere a message may hold a value in other words ("something Southern" for American).
+        Other messages may contain a value in other words ("something Southern" for American).
         """
-        found: set[int] = set()
+        indices: set[int] = set()
         begin, texts = 0, list[str]()
         for at, message in enumerate(messages):
             if (text := speech(message)) is not None:
@@ -207,19 +211,21 @@ class Wording:
                 or self.reader.defaults.get(name) == str(value)
                 for name, value in call.arguments.items()
             ):
-                found.update(range(begin, at))
+                indices.update(range(begin, at))
             begin = at
-        return found.union(range(begin, len(messages)))
+        return indices.union(range(begin, len(messages)))
 
     def _says(self, text: str, name: str, value: str) -> bool:
         if name in self.reader.flags:
             return mentions_key(name, text)
         return hear(text, self.reader.today).mentions(value)
 
-    def mend(self, one: Conversation, wrong: Iterable[int]) -> tuple[Conversation, set[int]]:
-        """(the conversation with right messages for wrong ones, where none was found)."""
-        messages, left = list(one.messages), set()
-        for index, slot in self.slots(one).items():
+    def mend(
+        self, conversation: Conversation, wrong: Iterable[int]
+    ) -> tuple[Conversation, set[int]]:
+        """(the conversation with wrong messages replaced, the indices for which none was found)."""
+        messages, left = list(conversation.messages), set()
+        for index, slot in self.slots(conversation).items():
             if index not in wrong or slot.spot is None:
                 continue
             candidates = {
@@ -236,16 +242,22 @@ class Wording:
                     break
             else:
                 left.add(index)
-        return Conversation(one.id, one.source, tuple(messages), one.provenance), left
+        return Conversation(
+            conversation.id, conversation.source, tuple(messages), conversation.provenance
+        ), left
 
-    def doubtful_call(self, one: Conversation, index: int) -> bool:
-        """Whether a service call gives what nobody said, where the user said something else."""
-        call = one.messages[index].tool_call
+    def doubtful_call(self, conversation: Conversation, index: int) -> bool:
+        """Whether a call has an argument that nobody said, while the user gave another value."""
+        call = conversation.messages[index].tool_call
         if call is None or call.name == RESPOND:
             return False
-        texts = [text for message in one.messages[:index] if (text := speech(message)) is not None]
+        texts = [
+            text
+            for message in conversation.messages[:index]
+            if (text := speech(message)) is not None
+        ]
         told: dict[str, str] = {}
-        for message in one.messages[:index]:
+        for message in conversation.messages[:index]:
             if message.role == "user" and (text := speech(message)) is not None:
                 told |= self.reader.said(text)
         return any(
@@ -254,7 +266,7 @@ class Wording:
         )
 
     def talk(self, text: str) -> Message:
-        """The agent says something."""
+        """A message in which the agent says `text`."""
         return Message("assistant", tool_call=ToolCall(RESPOND, {self.argument: text}))
 
 
@@ -280,8 +292,8 @@ def fields_of(conversations: Iterable[Conversation], reader: Reader) -> set[str]
     """The fields of all results, under declared names."""
     return {
         name
-        for one in conversations
-        for message in one.messages
+        for conversation in conversations
+        for message in conversation.messages
         for item in result_of(message) or []
         for name in reader.evidence.renamed(item)
     }
