@@ -1,7 +1,7 @@
-"""What the JSON files that stages leave under data/ hold, one record for each kind of file.
+"""The JSON files that stages write to data/, with one record type for each kind of file.
 
-They are dictionaries as read, typed for the reader and the type checker. Scores are between 0 and
-1; intervals are 95 %, [low, high], and null where there is none.
+They are dictionaries as read, typed for readers and the type checker. Scores are between 0 and 1.
+Intervals are 95 % intervals, [low, high], or None if there is none.
 """
 
 from collections.abc import Mapping
@@ -9,17 +9,17 @@ from typing import Any, NotRequired, TypedDict
 
 Interval = list[float] | None
 Usage = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""What language models were asked: {stage: {model: counts, tokens, cost}}, see `llm.ledger`."""
+"""The use of language models: {stage: {model: counts, tokens, cost}}, see `llm.ledger`."""
 
 
 class Asked(TypedDict):
-    """A file of a stage that may ask language models; without `llm` none was asked."""
+    """A file of a stage that may use language models; without `llm` it used none."""
 
     llm: NotRequired[Usage]
 
 
 class FilterSummary(Asked):
-    """data/filtered/S/summary.json: how many traces the filter kept."""
+    """data/filtered/S/summary.json: the number of traces that the filter kept."""
 
     traces: int
     kept: int
@@ -49,11 +49,11 @@ SynthesizeSummary = TypedDict(
         "llm": NotRequired[Usage],
     },
 )
-"""data/tft/S/summary.json: `reasons` counts drafts by the reason to keep or reject them."""
+"""data/tft/S/summary.json: `reasons` counts drafts by the reason for keeping or rejecting them."""
 
 
 class TestSummary(Asked):
-    """data/test/summary.json: who labeled the test conversations, and how many there are."""
+    """data/test/summary.json: who labeled the test conversations, and their number."""
 
     labeled_by: str
     held_out: int
@@ -64,7 +64,7 @@ class TestSummary(Asked):
 
 
 class ClosestPair(TypedDict):
-    """The training and the test conversation that are most alike; 1 is equal."""
+    """The most similar training and test conversation; a similarity of 1 means equal."""
 
     training: str
     test: str
@@ -72,7 +72,7 @@ class ClosestPair(TypedDict):
 
 
 class Overlap(TypedDict):
-    """How much of the test conversations one training set holds."""
+    """How much of the test conversations one training set contains."""
 
     conversations: int
     closest: ClosestPair
@@ -83,7 +83,7 @@ class Overlap(TypedDict):
 
 
 class Curation(TypedDict):
-    """What each step did with the traces, by scenario."""
+    """The summaries of each curation step, by scenario."""
 
     filter: dict[str, FilterSummary]
     relabel: dict[str, RelabelSummary]
@@ -92,7 +92,7 @@ class Curation(TypedDict):
 
 
 class Audit(TypedDict):
-    """data/audit/S.json: the curation against the truth, and `contamination` by pipeline."""
+    """data/audit/S.json: curation compared with the truth, and `contamination` by pipeline."""
 
     curation: Mapping[str, Any]
     contamination: dict[str, Overlap]
@@ -121,7 +121,7 @@ class Summary(Means):
 
 
 class JudgeErrors(TypedDict):
-    """How often the judge erred against `n` published verdicts."""
+    """The judge's sensitivity and specificity on `n` published verdicts."""
 
     judged_by: str
     n: int
@@ -145,7 +145,7 @@ class CellMetrics(Summary):
 
 
 class Difference(TypedDict):
-    """TFT less Direct, paired over conversations."""
+    """TFT minus Direct, paired over conversations."""
 
     tft: float
     direct: float
@@ -154,10 +154,10 @@ class Difference(TypedDict):
 
 
 class Comparison(Difference):
-    """A scenario in data/scores/comparison.json: the judge's scores, and the exact service calls.
+    """A scenario in data/scores/comparison.json: judge scores, and exact service calls.
 
-    `p_holm` is corrected for the number of scenarios. With several training seeds `differences`
-    holds each one's, and `spread` their standard deviation.
+    `p_holm` is corrected for the number of scenarios. With several training seeds, `differences`
+    has the difference for each seed, and `spread` is their standard deviation.
     """
 
     p: float

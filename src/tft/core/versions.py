@@ -1,4 +1,4 @@
-"""What a result depends on beside its inputs: versions of packages, and the content of models."""
+"""What a result depends on besides its inputs: versions of packages and contents of models."""
 
 import hashlib
 import importlib.metadata
@@ -8,7 +8,7 @@ from tft.core.errors import InputError
 
 
 def version_of(package: str) -> str | None:
-    """The installed version of a package; None if it is not installed."""
+    """The installed version of a package, or None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -16,13 +16,13 @@ def version_of(package: str) -> str | None:
 
 
 def fingerprint(model: str, revision: str | None = None) -> str:
-    """What is loaded under this name: sha256 of a folder's or file's content, or a hub id's commit.
+    """The identity of a model: SHA-256 of a folder's or file's content, or the commit of a hub id.
 
-    README.md does not count: a model card answers nothing. Needs no torch, so that a run whose
-    answers are all in the cache does not wait for its import.
+    README.md is excluded, because a model card does not affect answers. This does not need torch,
+    whose import would delay a run with all answers cached.
 
     Raises:
-        InputError: there is no such model.
+        InputError: the model does not exist.
     """
     if not Path(model).exists():
         return _commit(model, revision)
@@ -39,7 +39,7 @@ def _commit(model: str, revision: str | None) -> str:
     from huggingface_hub import hf_hub_download  # noqa: PLC0415 (slow to import)
 
     try:
-        # Of the latest commit; without network, of the one that was downloaded last.
+        # From the latest commit or, without network, from the one that was downloaded last.
         config = hf_hub_download(model, "config.json", revision=revision)
     except (OSError, ValueError) as error:
         raise InputError(

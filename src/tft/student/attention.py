@@ -1,8 +1,8 @@
-"""Attention over packed rows: each segment sees its ancestors and itself; no more is computed.
+"""Attention over packed rows: each segment attends to its ancestors and itself only.
 
-An explicit mask over a row of T tokens costs T x T whatever it hides: on two cores, packed rows of
-4,096 tokens take 1.6 times as long with it (benchmarks/attention.py). Registered with transformers,
-so that any of its decoder models can be switched to it.
+An explicit mask over a row of T tokens costs T x T, however much it hides: on two cores, packed
+rows of 4,096 tokens take 1.6 times as long with a mask (benchmarks/attention.py). The function is
+registered with transformers, so that all of its decoder models can use it.
 """
 
 import torch
@@ -24,23 +24,23 @@ def segment_attention(
     segments: list[tuple[int, int, list[tuple[int, int]]]] | None = None,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
-    """Exact attention of a packed row, in the signature of transformers' attention functions.
+    """Exact attention over a packed row, with the signature of transformers' attention functions.
 
     Args:
-        module: the attention layer, for its number of query heads per key-value head.
-        query: [1, heads, T, d]; key and value: [1, key-value heads, T, d].
-        key: see query.
-        value: see query.
-        attention_mask: ignored; `segments` says what is visible.
-        scaling: of the scores before the softmax.
-        dropout: of the attention weights.
-        segments: (from, to, ranges visible in full) for each run of tokens; see `pack.Row`.
+        module: The attention layer, which has the number of query heads per key-value head.
+        query: Queries, [1, heads, T, d].
+        key: Keys, [1, key-value heads, T, d].
+        value: Values, [1, key-value heads, T, d].
+        attention_mask: Ignored, because `segments` says what is visible.
+        scaling: Factor of the scores before the softmax.
+        dropout: Dropout probability of the attention weights.
+        segments: (from, to, ranges that are visible in full) for each segment; see `pack.Row`.
 
     Returns:
-        [1, T, heads, d] and no weights.
+        (outputs, [1, T, heads, d]; None in place of the attention weights).
     """
     assert segments is not None, "rows from tft.student.pack carry their segments"
-    # Under autocast the norms of queries and keys leave them in float32.
+    # Under autocast, the norms of queries and keys produce float32.
     query, key = query.to(value.dtype), key.to(value.dtype)
     groups = getattr(module, "num_key_value_groups", 1)
     key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
@@ -49,7 +49,7 @@ def segment_attention(
         ranges = [*sees, (start, end)]
         keys = torch.cat([key[:, :, a:b] for a, b in ranges], 2)
         values = torch.cat([value[:, :, a:b] for a, b in ranges], 2)
-        # Lower-right causal: what a segment sees in full lies before it, itself is a triangle.
+        # Lower-right causal: a segment sees earlier ranges in full, and itself as a triangle.
         bias = causal_lower_right(end - start, keys.shape[2])
         outputs.append(
             scaled_dot_product_attention(

@@ -1,4 +1,4 @@
-"""Models on disk: loading a base, saving a student."""
+"""Models on disk: load a base and save a student."""
 
 from pathlib import Path
 
@@ -16,10 +16,12 @@ from tft.student.attention import SEGMENTS
 
 
 def load_model(folder: str) -> PreTrainedModel:
-    """A causal LM from a local folder or hub id, in float32, attending by segments.
+    """A causal language model from a local folder or Hugging Face id, in float32.
+
+    It uses the attention by segments.
 
     Raises:
-        InputError: there is no such model.
+        InputError: the model does not exist.
     """
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -30,11 +32,11 @@ def load_model(folder: str) -> PreTrainedModel:
 
 
 def save_adapter(model: PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write the adapter alone, with the tokenizer and its template."""
-    for config in model.peft_config.values():  # a set, which peft would write in any order
+    """Write the adapter without its base, with the tokenizer and its template."""
+    for config in model.peft_config.values():  # a set, which peft would write in an arbitrary order
         config.target_modules = sorted(config.target_modules)
     model.save_pretrained(folder)
-    (folder / "README.md").unlink()  # peft's is a form to fill in; ours is `card`'s
+    (folder / "README.md").unlink()  # peft writes an empty form; tft.export.card writes ours
     tokenizer.save_pretrained(folder)
 
 
@@ -42,7 +44,7 @@ def merge(base: str, adapter: Path, folder: Path) -> None:
     """Write base and adapter as one model in bf16, with the adapter's tokenizer and template.
 
     Raises:
-        InputError: there is no such base.
+        InputError: the base does not exist.
     """
     merged = PeftModel.from_pretrained(load_model(base), str(adapter)).merge_and_unload()
     merged.to(torch.bfloat16).save_pretrained(folder)

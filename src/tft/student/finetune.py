@@ -1,4 +1,4 @@
-"""Fine-tuning: LoRA on all linear layers, packed rows, transformers' Trainer around it."""
+"""Fine-tuning: LoRA on all linear layers, on packed rows, with transformers' Trainer."""
 
 import ast
 import hashlib
@@ -25,12 +25,12 @@ from tft.student.config import SeededStudentConfig
 from tft.student.encode import Encoded, shared_prefix
 from tft.student.pack import IGNORED, Row, epochs, pack
 
-# What weights depend on besides the encoded conversations; a change of it trains anew.
+# Code on which weights depend besides the encoded conversations; a change repeats all training.
 TRAINING_CODE = ("attention.py", "checkpoint.py", "pack.py", "finetune.py")
 
 
 def row_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-    """Cross-entropy summed over a row's targets, over the targets of all accumulated rows."""
+    """Cross-entropy summed over a row's targets, divided by the targets of all accumulated rows."""
     total = cross_entropy(outputs.logits.float().flatten(0, 1), labels.flatten(), reduction="sum")
     return total / (labels.ne(IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)
 
@@ -42,7 +42,7 @@ def fit(
     eval_rows: Sequence[Row] | None = None,
     optimizer: torch.optim.Optimizer | None = None,
 ) -> list[dict[str, Any]]:
-    """Train on rows in their order; goes on from the last checkpoint in `arguments.output_dir`.
+    """Train on rows in order, resuming from the last checkpoint in `arguments.output_dir`.
 
     The optimizer is AdamW unless another one is given.
 
@@ -64,19 +64,19 @@ def fit(
 
 
 def _last_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint: the Trainer writes its state last, so one without it is torn."""
+    """The newest complete checkpoint, which has a trainer state, because that is written last."""
     whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
     newest = max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
     return str(newest) if newest else None
 
 
 def training_arguments(checkpoints: Path, seed: int, bf16: bool, **settings: Any) -> Any:
-    """What every run here has in common: one row at a time, in the order given, resumable."""
+    """The arguments that all runs share: one row at a time, in the given order, resumable."""
     return TrainingArguments(
         output_dir=str(checkpoints),
         save_strategy="steps",
         save_total_limit=1,
-        num_train_epochs=1,  # the rows already hold every epoch
+        num_train_epochs=1,  # the rows contain all epochs
         train_sampling_strategy="sequential",
         per_device_train_batch_size=1,
         per_device_eval_batch_size=1,
@@ -90,14 +90,14 @@ def training_arguments(checkpoints: Path, seed: int, bf16: bool, **settings: Any
 
 
 def lora_config(student: SeededStudentConfig) -> LoraConfig:
-    """LoRA on all linear layers but the output head."""
+    """LoRA on all linear layers except the output head."""
     return LoraConfig(
         **student.lora.model_dump(), target_modules="all-linear", task_type="CAUSAL_LM"
     )
 
 
 def adapted(student: SeededStudentConfig) -> PeftModel:
-    """The student's base with a new adapter, drawn by the training seed."""
+    """The student's base with a new adapter, initialized from the training seed."""
     torch.manual_seed(student.train.seed)
     return get_peft_model(load_model(student.base), lora_config(student))
 
@@ -109,9 +109,9 @@ def finetune(
     checkpoints: Path,
     output: Path,
 ) -> list[dict[str, Any]]:
-    """LoRA-tune the student's base; writes the adapter to `output`.
+    """Fine-tune the student's base with LoRA and write the adapter to `output`.
 
-    `eval_fraction` of the conversations, drawn by the seed, are evaluated on and not trained on.
+    A share `eval_fraction` of the conversations, drawn by the seed, is used for evaluation only.
 
     Returns:
         One row {step, split, loss} per logged training step and per evaluation.
@@ -153,7 +153,7 @@ def finetune(
 
 
 class Trained(NamedTuple):
-    """What a training left: the adapter's folder, the loss curve as CSV, and the time it took."""
+    """The result of a training: the adapter folder, the loss curve (CSV), and the time taken."""
 
     adapter: Path
     loss: Path
@@ -166,10 +166,10 @@ def finetune_once(
     tokenizer: PreTrainedTokenizerBase,
     cache: Path,
 ) -> Trained:
-    """`finetune`, unless this very training was done before.
+    """`finetune`, unless the same training was done before.
 
-    A training is identified by its conversations, settings, base, code and libraries. Pipelines
-    often agree on a scenario: where the filter rejects nothing, `filtered` equals `direct`.
+    A training is identified by its conversations, settings, base, code, and libraries. Pipelines
+    may have equal conversations: if the filter rejects nothing, `filtered` equals `direct`.
 
     Raises:
         InputError: no conversation is left to train on.
@@ -193,7 +193,7 @@ def finetune_once(
 
 
 def _without_words(module: Path) -> str:
-    """A module's code without comments and docstrings: rewording them trains nothing anew."""
+    """A module's code without comments and docstrings, whose rewording must not repeat training."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
@@ -204,14 +204,14 @@ def _without_words(module: Path) -> str:
 
 
 def loss_csv(history: Sequence[dict[str, Any]]) -> str:
-    """The loss curve as CSV, which `dvc plots` draws."""
+    """The loss curve as CSV, for `dvc plots`."""
     return csv_text(["step", "split", "loss"], history)
 
 
 def _split(
     encoded: Sequence[Encoded], eval_fraction: float, seed: int
 ) -> tuple[list[Encoded], list[Encoded]]:
-    """(train, evaluation), both in a seeded order."""
+    """(training, evaluation), both in an order that the seed determines."""
     held = round(len(encoded) * eval_fraction)
     if held >= len(encoded):
         raise InputError(

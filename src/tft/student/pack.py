@@ -1,8 +1,8 @@
-"""Rows for the model: conversations side by side, without padding and without seeing each other.
+"""Rows of packed conversations, without padding, in which conversations do not see each other.
 
-Every token attends to its own ancestors only: the shared prefix (computed once a row), its trunk
-up to where its segment begins, its segment so far. `segments` says so to
-`attention.segment_attention`; `mask` says the same to any other attention, for tests.
+Every token attends only to its ancestors: the shared prefix (computed once per row), its trunk up
+to the start of its segment, and its segment so far. `segments` encodes this for
+`attention.segment_attention`, and `mask` for any other attention, in tests.
 """
 
 import random
@@ -19,17 +19,17 @@ IGNORED = -100  # cross_entropy's ignore_index
 
 @dataclass
 class Row:
-    """A row of T tokens in the making; `predictors[i]` is the index that predicts `labels[i]`."""
+    """A row of T tokens under construction; the token at `predictors[i]` predicts `labels[i]`."""
 
     ids: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     predictors: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
-    # (from, to, ranges it may see in full): segments are causal in themselves.
+    # (from, to, ranges that the segment sees in full); within a segment, attention is causal.
     segments: list[tuple[int, int, list[tuple[int, int]]]] = field(default_factory=list)
 
     def add(self, ids: Sequence[int], position: int, sees: list[tuple[int, int]]) -> int:
-        """Append a segment whose first token has the given position; returns its start."""
+        """Append a segment whose first token has the given position, and return its start."""
         start = len(self.ids)
         self.ids += ids
         self.positions += range(position, position + len(ids))
@@ -42,7 +42,7 @@ class Row:
         self.labels += self.ids[start:end]
 
     def add_conversation(self, encoded: Encoded, prefix: int) -> None:
-        """Append a conversation whose first `prefix` tokens stand at the row's beginning."""
+        """Append a conversation whose first `prefix` tokens are at the start of the row."""
         root = [(0, prefix)] if prefix else []
         start = self.add(encoded.trunk[prefix:], prefix, root)
         for begin, end in encoded.targets:
@@ -53,7 +53,7 @@ class Row:
             self.target(at + branch.targets[0], at + branch.targets[1])
 
     def mask(self) -> torch.Tensor:
-        """[T, T] booleans, True where the row's token may attend to the column's."""
+        """Booleans [T, T], True where the token of the row may attend to that of the column."""
         size = len(self.ids)
         mask = torch.zeros(size, size, dtype=torch.bool)
         for start, end, sees in self.segments:
@@ -63,10 +63,10 @@ class Row:
         return mask
 
     def inputs(self) -> dict[str, Any]:
-        """The model's inputs, each with a batch dimension of 1.
+        """The model's inputs, with a batch dimension of 1.
 
-        `labels` are already aligned with the logits that `logits_to_keep` asks for: they must not
-        be shifted again. Their first entry is a dummy, because the Trainer counts a causal model's
+        `labels` are aligned with the logits that `logits_to_keep` selects, so they must not be
+        shifted again. Their first entry is a dummy, because for causal models the Trainer counts
         targets from the second label on. The 4D mask keeps transformers from building its own.
         """
         return {
@@ -80,9 +80,9 @@ class Row:
 
 
 def pack(conversations: Sequence[Encoded], prefix: int, row_tokens: int) -> Iterator[Row]:
-    """Fill rows of at most `row_tokens` tokens with conversations, in the given order.
+    """Fill rows of up to `row_tokens` tokens with conversations, in the given order.
 
-    A conversation longer than that gets a row of its own: conversations are never cut.
+    A longer conversation gets its own row; conversations are never truncated.
     """
     row = None
     for encoded in conversations:
@@ -100,7 +100,7 @@ def pack(conversations: Sequence[Encoded], prefix: int, row_tokens: int) -> Iter
 def epochs(
     conversations: Sequence[Encoded], prefix: int, row_tokens: int, number: int, seed: int
 ) -> Iterator[Row]:
-    """Rows for `number` epochs, newly shuffled and packed for each."""
+    """Yield the rows of `number` epochs, shuffled and packed again for each epoch."""
     for epoch in range(number):
         order = list(conversations)
         random.Random(f"{seed}/epoch {epoch}").shuffle(order)
