@@ -36,8 +36,8 @@ PUBLISHED = {
 }
 PUBLISHED_BY = "Qwen3-1.7B, judged by an LLM on 359 turns"
 INTERVALS = (
-    "Brackets: 95 % intervals over conversations, because turns of one conversation may err "
-    "together; exact intervals where all turns score 0 or all score 1."
+    "Brackets: 95 % intervals over conversations, whose turns may err together; exact where all "
+    "turns score 0 or all score 1."
 )
 
 EVERY_CELL = "## Every cell"
