@@ -1,9 +1,9 @@
-"""What an agent's message does in its place, and whether it may stand there.
+"""What an agent's message does in its place, and whether it is right there.
 
-Read from the traces alone: what users tell next says what a question asked for, results and what
-was said before say whether a statement is true, and what most messages in a place speak of is
-expected of all. So messages of logged traces can be used as far as there is evidence for them, and
-one that stood elsewhere can be tried in another place.
+All evidence comes from the traces. The user's answer shows what a question asked for. Results and
+earlier messages show whether a statement is true. A field that most messages in a place mention is
+expected of every message there. The same checks apply to a logged message in its own place and to
+a message that is moved to another place.
 """
 
 import re
@@ -41,47 +41,51 @@ from tft.standins.reading.speech import (
 )
 from tft.standins.synthesize.substitute import clear, is_name, speech, values_of
 
+# An answer that begins by denying.
 DENIES = re.compile(r"\W*(no|nope|not|actually|that(['\u2019]s| is) not)\b", re.IGNORECASE)
+# An apology, or a report of a failure.
 SORRY = re.compile(r"\b(sorry|unfortunately|afraid|fail\w*|apolog\w+)\b", re.IGNORECASE)
-TELLS = 0.5  # share of questions with a word whose answers tell a parameter: it asks for that,
-LIFT = 1.3  # if that is so many times the share of all questions
-SEEN = 3  # such questions at least
-DEFAULT = 0.25  # share of calls that give a value nobody asked for: it is given by default
-EXPECTED = 0.6  # share of the messages in a place that speak of a field: it belongs there
-COUNTED = re.compile(  # "one" is hardly ever a number
+TELLS = 0.5  # a word asks for a parameter if at least this share of the answers to it tell it,
+LIFT = 1.3  # and if that share is at least this multiple of the share among all answers
+SEEN = 3  # the minimum number of questions, messages, or calls from which anything is learned
+DEFAULT = 0.25  # a value that no user told is a default if at least this share of calls give it
+EXPECTED = 0.6  # a field is expected in a place if at least this share of messages there mention it
+# Numbers in words. "one" is hardly ever a number, except before people and tables.
+COUNTED = re.compile(
     rf"\b(?:{'|'.join(set(NUMBER) - {'zero', 'one'})}|one(?= (?:person|people|guest|table)))\b",
     re.IGNORECASE,
 )
+# The contexts in which a user means the number 1.
 ONE = re.compile(r"\b1\b|\b(for|only|just) one\b|\bone (person|people|guest)\b", re.IGNORECASE)
 MOMENT = re.compile(rf"{CLOCK.pattern}|{DATE.pattern}")
-COUNT = "count"  # the blank for how many things a search found
+COUNT = "count"  # the blank for the number of items in a result
 
 Item = Mapping[str, Any]
 
 
 class Act(NamedTuple):
-    """What a message does; messages that do the same may stand for each other."""
+    """What a message does; messages with the same act may replace each other."""
 
-    blanks: frozenset[str]  # values it speaks of, by name
-    asks: frozenset[str]  # parameters it asks for
-    states: frozenset[tuple[str, str]]  # yes or no of a flag
-    question: bool
-    more: bool  # asks whether there is anything else
-    leaves: bool
+    blanks: frozenset[str]  # the names of the values that it mentions
+    asks: frozenset[str]  # the parameters that it asks for
+    states: frozenset[tuple[str, str]]  # (flag, "True" or "False") for each flag that it states
+    question: bool  # whether it has a question mark
+    more: bool  # whether it mentions "anything else"
+    leaves: bool  # whether it says goodbye
 
 
 class Spot(NamedTuple):
-    """A place in a conversation, without the message in it.
+    """The place of an agent's message in its conversation, without the message.
 
     Attributes:
-        after: what came before: "user", or a tool, with "!" if its result was empty.
-        before: the agent's next call, or END.
-        heard: what the user said before, or nothing.
-        answer: what the user says next, or nothing.
-        values: what a message may speak of, by name.
-        told: parameters that the user told before.
-        tells: parameters that the answer tells.
-        changed: whether a result gives another value than its call asked for.
+        after: What came before it: "user", or the name of a tool with a result, "!" if empty.
+        before: The name of the tool that the agent calls next, or END.
+        heard: The user message before it, or "".
+        answer: The user message after it, or "".
+        values: The values that a message here may mention, by name.
+        told: The parameters whose values the user told before.
+        tells: The parameters whose values the answer tells.
+        changed: Whether the latest result differs from what its call asked for.
     """
 
     after: str
@@ -95,15 +99,15 @@ class Spot(NamedTuple):
 
 
 class Reader:
-    """Reads messages in their places; what it learnt is the same for all conversations."""
+    """Reads agents' messages in their places, by what it learned from all traces."""
 
     def __init__(self, evidence: Evidence, ordinary: set[str], known: set[str]) -> None:
-        """Begin with the schemas' words.
+        """Start from the words in the schemas; `learn` adds what the traces show.
 
         Args:
-            evidence: of all traces.
-            ordinary: words that are no names although they may be written with a capital.
-            known: words of users, results and tools.
+            evidence: The evidence collected from all traces.
+            ordinary: Words that also occur in lower case and therefore do not identify a name.
+            known: Every word of users, results, and tool schemas.
         """
         self.evidence, self.today = evidence, evidence.today
         self.ordinary, self.known = ordinary, known
@@ -118,82 +122,95 @@ class Reader:
             for word in words(name.replace("_", " "))
             if sum(word in words(other.replace("_", " ")) for other in self.parameters) == 1
         }
-        self.defaults: dict[str, str] = {}  # what agents give that nobody asked for
+        self.defaults: dict[str, str] = {}  # arguments that agents give without being told
         self.expected: dict[tuple[str, str], set[str]] = {}
         self._said: dict[str, dict[str, str]] = {}
 
     def learn(self, conversations: Sequence[Conversation]) -> None:
-        """Learn what words ask for, what is given unsaid, what is spoken of in which place."""
+        """Learn the words that ask for parameters, the defaults, and the expected fields."""
         self._learn_defaults(conversations)
-        told: dict[str, Counter[str]] = defaultdict(Counter)
-        seen: Counter[str] = Counter()
-        spoken: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        places: Counter[tuple[str, str]] = Counter()
-        for one in conversations:
-            for _, spot, text in self.spots(one):
+        answers: Counter[str] = Counter()  # by word of the question; "" counts every answer
+        answers_telling: dict[str, Counter[str]] = defaultdict(Counter)  # by word, by parameter
+        messages_in: Counter[tuple[str, str]] = Counter()  # by place
+        messages_mentioning: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        for conversation in conversations:
+            for _, spot, text in self.spots(conversation):
                 if not text:
-                    continue  # lost
+                    continue  # the trace lost this message
                 blanks = self.act(text, spot).blanks
-                places[spot.after, spot.before] += 1
-                spoken[spot.after, spot.before].update(blanks)
-                asked = {word for s in sentences(text) if "?" in s for word in words(s)} - COMMON
-                if (new := spot.tells - spot.told) and not blanks:
-                    for word in [*asked, ""]:
-                        seen[word] += 1
-                        told[word].update(new)
-        usual = {name: count / seen[""] for name, count in told.pop("", Counter()).items()}
-        for word, counts in told.items():
-            if seen[word] >= SEEN:
-                share = {name: count / seen[word] for name, count in counts.items()}
-                best = max(share, key=lambda name: (share[name] / usual[name], name))
+                messages_in[spot.after, spot.before] += 1
+                messages_mentioning[spot.after, spot.before].update(blanks)
+                asking_words = {
+                    word
+                    for sentence in sentences(text)
+                    if "?" in sentence
+                    for word in words(sentence)
+                } - COMMON
+                if (new_parameters := spot.tells - spot.told) and not blanks:
+                    for word in [*asking_words, ""]:
+                        answers[word] += 1
+                        answers_telling[word].update(new_parameters)
+        usual_share = {
+            name: count / answers[""] for name, count in answers_telling.pop("", Counter()).items()
+        }
+        for word, counts in answers_telling.items():
+            if answers[word] >= SEEN:
+                share = {name: count / answers[word] for name, count in counts.items()}
+                best = max(share, key=lambda name: (share[name] / usual_share[name], name))
                 self.asking.pop(word, None)
-                if share[best] >= TELLS and share[best] >= LIFT * usual[best]:
+                if share[best] >= TELLS and share[best] >= LIFT * usual_share[best]:
                     self.asking[word] = best
         self.expected = {
-            place: {name for name, count in spoken[place].items() if count >= EXPECTED * number}
-            for place, number in places.items()
+            place: {
+                name
+                for name, count in messages_mentioning[place].items()
+                if count >= EXPECTED * number
+            }
+            for place, number in messages_in.items()
             if number >= SEEN
         }
 
     def _learn_defaults(self, conversations: Sequence[Conversation]) -> None:
-        given: dict[str, Counter[str]] = defaultdict(Counter)
-        calls: Counter[str] = Counter()
-        for one in conversations:
+        untold_values: dict[str, Counter[str]] = defaultdict(Counter)  # by parameter
+        calls: Counter[str] = Counter()  # of tools with a parameter, by parameter
+        for conversation in conversations:
             told: set[str] = set()
-            for message in one.messages:
+            for message in conversation.messages:
                 call, text = message.tool_call, speech(message)
                 if call is not None and call.name != RESPOND:
                     tool = self.evidence.task.tool(call.name)
                     calls.update(parameters(tool).keys() if tool else ())
                     for name in call.arguments.keys() - told:
-                        given[name][str(call.arguments[name])] += 1
+                        untold_values[name][str(call.arguments[name])] += 1
                 elif message.role == "user" and text is not None:
                     told |= self.said(text).keys()
-        for name, values in given.items():
+        for name, values in untold_values.items():
             (value, count), *_ = values.most_common(1)
             if count >= max(SEEN, DEFAULT * calls[name]):
                 self.defaults[name] = value
 
     def said(self, text: str) -> dict[str, str]:
-        """The parameters whose values a text tells."""
+        """The values that a text tells, by parameter."""
         if text not in self._said:
-            alone = Conversation("text", "", (user(clear(text)),))
-            found = {name: self.evidence.spoken_last(name, alone, 1) for name in self.parameters}
+            conversation = Conversation("text", "", (user(clear(text)),))
+            values = {
+                name: self.evidence.spoken_last(name, conversation, 1) for name in self.parameters
+            }
             self._said[text] = {
                 name: value
-                for name, value in found.items()
+                for name, value in values.items()
                 if value is not None and (value != "1" or ONE.search(text))
             }
         return self._said[text]
 
-    def spots(self, one: Conversation) -> Iterator[tuple[int, Spot, str]]:
-        """(index, place, text) of every message in which the agent talks."""
-        messages = one.messages
+    def spots(self, conversation: Conversation) -> Iterator[tuple[int, Spot, str]]:
+        """Yield (index, place, text) of every message from the agent to the user."""
+        messages = conversation.messages
         told: dict[str, str] = {}
-        values = dict(self.defaults)  # the latest word counts
+        values = dict(self.defaults)  # a later value replaces an earlier one
         items: list[Item] = []
         changed = False
-        own = {value for message in messages for _, value in values_of(message)}
+        logged = {value for message in messages for _, value in values_of(message)}
         for index, message in enumerate(messages):
             call, result, text = message.tool_call, result_of(message), speech(message)
             if call is not None and call.name != RESPOND:
@@ -209,9 +226,9 @@ class Reader:
                     )
                     values |= _strings(items[0]) | {COUNT: str(len(result))}
             elif text is not None and message.role == "user":
-                new = self.said(text)
-                told |= new
-                values |= self._meant(text, new, own)
+                new_values = self.said(text)
+                told |= new_values
+                values |= self._meant(text, new_values, logged)
             elif text is not None:
                 values |= _strings(_spoken_of(text, items, self.listed) or {})
                 following = _call(messages, index + 2)
@@ -232,10 +249,10 @@ class Reader:
     ) -> Spot:
         after, heard = "user", ""
         if index:
-            last = result_of(messages[index - 1])
+            result = result_of(messages[index - 1])
             caller = _call(messages, index - 2)
-            if last is not None and caller is not None:
-                after = caller.name if last else f"{caller.name}!"
+            if result is not None and caller is not None:
+                after = caller.name if result else f"{caller.name}!"
             else:
                 heard = messages[index - 1].content or ""
         answer = messages[index + 1].content or "" if index + 1 < len(messages) else ""
@@ -251,19 +268,22 @@ class Reader:
             changed,
         )
 
-    def _meant(self, text: str, said: Mapping[str, str], own: set[str]) -> dict[str, str]:
-        """What a text tells, moments only where calls and results leave no doubt: "at 6"."""
+    def _meant(self, text: str, told: Mapping[str, str], logged: set[str]) -> dict[str, str]:
+        """The values that a text tells, without times that remain ambiguous.
+
+        "At 6" is 06:00 or 18:00: it means the one that a call or result of the trace contains.
+        """
         heard = hear(clear(text), self.today)
-        meant = dict(said)
-        for name, value in said.items():
-            if CLOCK.fullmatch(value) and value not in own and heard.times:
-                clocks = {f"{t // 60:02}:{t % 60:02}" for t in heard.times[-1]}
+        meant = dict(told)
+        for name, value in told.items():
+            if CLOCK.fullmatch(value) and value not in logged and heard.times:
+                clocks = {f"{minute // 60:02}:{minute % 60:02}" for minute in heard.times[-1]}
                 if len(clocks) > 1:
-                    meant[name] = min(clocks & own, default="")
+                    meant[name] = min(clocks & logged, default="")
         return {name: value for name, value in meant.items() if value}
 
     def template(self, text: str, values: Mapping[str, str]) -> str:
-        """A message with blanks for the values it speaks of; "two people" like "2 people"."""
+        """A message with blanks for the values that it mentions, as digits or in words."""
         numbers = {value for value in values.values() if value.isdecimal()}
 
         def digits(match: re.Match[str]) -> str:
@@ -289,8 +309,13 @@ class Reader:
         """What a message does in a place."""
         template = template or self.template(text, spot.values)
         blanks = frozenset(re.findall(r"\{(\w+)\}", template))
-        asked = {w for s in sentences(template) if "?" in s or _orders(s) for w in words(s)}
-        asks = {self.asking[word] for word in asked & self.asking.keys()} - blanks
+        asking_words = {
+            word
+            for sentence in sentences(template)
+            if "?" in sentence or _orders(sentence)
+            for word in words(sentence)
+        }
+        asks = {self.asking[word] for word in asking_words & self.asking.keys()} - blanks
         states = {
             (flag, str(not NEGATION.search(sentence)))
             for sentence in sentences(template)
@@ -307,7 +332,7 @@ class Reader:
         )
 
     def _unheard_of(self, template: str) -> bool:
-        """Whether a template holds a moment, a number or a name that nobody ever mentions."""
+        """Whether a template has a time, date, or number left, or a name that is not known."""
         rest = re.sub(r"\{\w+\}", "#", template)
         return bool(
             find_times(rest)
@@ -317,7 +342,7 @@ class Reader:
         )
 
     def leftovers(self, template: str) -> bool:
-        """Whether values are left in a template: numbers, moments, names."""
+        """Whether a template has a value left: a time, date, number, or name."""
         rest = re.sub(r"\{\w+\}", "#", template)
         return bool(
             find_times(rest)
@@ -328,7 +353,7 @@ class Reader:
         )
 
     def fault(self, text: str, spot: Spot) -> str | None:
-        """Why a message may not stand in a place, or None."""
+        """The first reason why a message is wrong in a place, or None if there is none."""
         template = self.template(text, spot.values)
         act = self.act(text, spot, template)
         wanted = [
@@ -337,7 +362,7 @@ class Reader:
             if "?" in spot.heard and mentions_key(field, spot.heard) and field not in act.asks
         ]
         expected = self.expected.get((spot.after, spot.before), set())
-        sorry = any(p.search(text) for p in (FAILED, NOTHING, SORRY, NEGATION))
+        sorry = any(pattern.search(text) for pattern in (FAILED, NOTHING, SORRY, NEGATION))
         checks = {
             "values from nowhere": self._unheard_of(template),
             "leaves too early": act.leaves and spot.before != END,
@@ -366,10 +391,11 @@ class Reader:
             "nothing more": act.more and bool(spot.tells) and not act.blanks
             and not spot.after.endswith("!") and not CLOSING.search(spot.heard),
         }  # fmt: skip
-        return next((reason for reason, found in checks.items() if found), None)
+        return next((reason for reason, applies in checks.items() if applies), None)
 
 
 def _orders(sentence: str) -> bool:
+    """Whether a sentence asks for something without a question mark ("Please tell me ...")."""
     return bool(
         re.match(r"^\W*(please|kindly) (name|tell|specify|provide|give|let)", sentence, re.I)
     )
@@ -384,7 +410,7 @@ def _strings(values: Item) -> dict[str, str]:
 
 
 def _spoken_of(text: str, items: Sequence[Item], listed: set[str]) -> Item | None:
-    """The item that a message names."""
+    """The first item that a message identifies by a name that no other item has."""
     plain = plainly(text)
     for item in items:
         for field, value in item.items():
@@ -399,5 +425,5 @@ def _spoken_of(text: str, items: Sequence[Item], listed: set[str]) -> Item | Non
 
 @lru_cache(maxsize=100_000)
 def plainly(text: str) -> str:
-    """The words of a text between blanks, so that whole words are found in it."""
+    """The words of a text with a space around each, so that a search finds whole words."""
     return f" {' '.join(words(text))} "

@@ -1,8 +1,8 @@
-"""Other words for a message: ones that did the same elsewhere, found in all traces.
+"""Rewording: messages are replaced by messages of other traces that do the same.
 
-A message becomes a template with blanks for values. It may take the place of another one that does
-the same (see `acts.Act`) between neighbours of the same kind; of the agent's it is then checked
-that it is no mistake in that place.
+Every message becomes a template with blanks for values. A template may replace another one that
+does the same (see `acts.Act`) between neighbors of the same kind. An agent's message is also
+checked for faults in its new place.
 """
 
 import random
@@ -23,15 +23,15 @@ from tft.standins.reading.speech import CLOSING, NEGATION, mentions_key
 from tft.standins.synthesize.acts import Act, Reader, Spot
 from tft.standins.synthesize.substitute import speech
 
-FITS = 55.0  # likeness, of 100, of a message's neighbours for another one to take its place
-FITTING = 12  # of the most fitting ones one is drawn
-COMMON = 3  # conversations in which a word is said, for it to be said anywhere else,
-MANY = 50  # if there are so many times as many conversations in all
-TRIED = 40  # phrases tried for a message that has to be replaced
+FITS = 55.0  # a phrase may replace another one if their neighbors are at least this similar (0-100)
+FITTING = 12  # a new wording is drawn from at most this many phrases, the most similar ones
+COMMON = 3  # each word of a phrase must occur in this many conversations,
+MANY = 50  # or in one per this many conversations if that is fewer
+TRIED = 40  # the maximum number of phrases that are tried in place of a wrong message
 
 
 class Phrase(NamedTuple):
-    """A message's template, and the templates of what stood before and after it."""
+    """The template of a message, and those of the messages before and after it."""
 
     template: str
     before: str
@@ -39,70 +39,80 @@ class Phrase(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """A message of a conversation as others may replace it."""
+    """A message of a conversation, with what decides which phrases may replace it."""
 
-    key: Hashable  # equal where messages may stand for each other
+    key: Hashable  # messages with equal keys may replace each other
     phrase: Phrase
-    values: Mapping[str, str]
-    spot: Spot | None  # of the agent's
+    values: Mapping[str, str]  # the values for its blanks, by name
+    spot: Spot | None  # None for a user's message
 
 
 class Wording:
-    """All phrases of some traces, by what they do."""
+    """The phrases of all traces, by what they do."""
 
     def __init__(self, reader: Reader, fields: Iterable[str]) -> None:
-        """Begin without any; `fields` are those of results, which users ask about."""
+        """Start without phrases; `fields` are the fields of results, which users ask about."""
         self.reader, self.fields = reader, sorted(fields)
         self.phrases: dict[Hashable, list[Phrase]] = defaultdict(list)
-        self.sources: dict[str, str] = {}  # the first trace of each template
-        self.borrowed: dict[str, str] = {}  # what `mend` said, and the trace it is from
+        self.sources: dict[str, str] = {}  # the id of the first trace with each template
+        self.borrowed: dict[str, str] = {}  # the id of the trace behind each text from `mend`
+        # For each role, the number of conversations in which it says a word.
         self.heard: dict[str, Counter[str]] = {"user": Counter(), "assistant": Counter()}
-        self.least = 0
+        self.least = 0  # the minimum of that number for every word of a phrase
+        # The agent's phrases with the names of their blanks, by what came before and comes next.
         self.places: dict[Hashable, list[tuple[Phrase, frozenset[str]]]] = defaultdict(list)
         talk = reader.evidence.task.tool(RESPOND)
         self.argument = next(iter(parameters(talk)), "message") if talk else "message"
 
     def listen(self, conversations: Sequence[Conversation]) -> None:
-        """Count who says which words, so that what hardly anybody says is not said again.
+        """Count the conversations in which each role says a word, to exclude rare words.
 
-        "They do ramen" is about one restaurant, although it names nothing.
+        "They do ramen" is about one restaurant, although it contains no name.
         """
-        for one in conversations:
+        for conversation in conversations:
             for role in ("user", "assistant"):
-                texts = [speech(m) or "" for m in one.messages if m.role == role]
+                texts = [
+                    speech(message) or ""
+                    for message in conversation.messages
+                    if message.role == role
+                ]
                 self.heard[role].update({word for text in texts for word in words(text)})
         self.least = min(COMMON, len(conversations) // MANY)
 
     def _is_common(self, phrase: Phrase, role: str) -> bool:
-        said = words(re.sub(r"\{\w+\}", " ", phrase.template))
-        return all(self.heard[role][word] >= self.least for word in said)
+        phrase_words = words(re.sub(r"\{\w+\}", " ", phrase.template))
+        return all(self.heard[role][word] >= self.least for word in phrase_words)
 
-    def add(self, one: Conversation, wrong: set[int]) -> None:
-        """Take in a trace's messages, but for those of the agent that are wrong, and all users'."""
-        plain = self._understood(one.messages)
-        for index, slot in self.slots(one).items():
-            text = speech(one.messages[index]) or ""
-            veiled = slot.spot is None and index not in plain
-            common = self._is_common(slot.phrase, one.messages[index].role)
+    def add(self, conversation: Conversation, wrong: set[int]) -> None:
+        """Add the phrases of a trace, except those that cannot be used elsewhere.
+
+        These are empty or wrong messages, user messages that may paraphrase a value, and phrases
+        with rare words or with values left in the template.
+        """
+        understood = self._understood(conversation.messages)
+        for index, slot in self.slots(conversation).items():
+            text = speech(conversation.messages[index]) or ""
+            paraphrases = slot.spot is None and index not in understood
+            common = self._is_common(slot.phrase, conversation.messages[index].role)
             if (
                 index in wrong
-                or veiled
+                or paraphrases
                 or not text
                 or not common
                 or self.reader.leftovers(slot.phrase.template)
             ):
                 continue
             self.phrases[slot.key].append(slot.phrase)
-            self.sources.setdefault(slot.phrase.template, one.id)
+            self.sources.setdefault(slot.phrase.template, conversation.id)
             if slot.spot:
                 blanks = frozenset(re.findall(r"\{(\w+)\}", slot.phrase.template))
                 self.places[slot.spot.after, slot.spot.before].append((slot.phrase, blanks))
 
-    def slots(self, one: Conversation) -> dict[int, Slot]:
-        """Every message that is talk, by index."""
-        reader, messages = self.reader, one.messages
-        spots = {index: spot for index, spot, _ in reader.spots(one)}
-        values: dict[int, Mapping[str, str]] = {index: s.values for index, s in spots.items()}
+    def slots(self, conversation: Conversation) -> dict[int, Slot]:
+        """Every message between user and agent, by index."""
+        reader, messages = self.reader, conversation.messages
+        spots = {index: spot for index, spot, _ in reader.spots(conversation)}
+        values: dict[int, Mapping[str, str]] = {index: spot.values for index, spot in spots.items()}
         texts = [speech(message) for message in messages]
         for index, text in enumerate(texts):
             if text is not None and index not in spots:
@@ -117,7 +127,7 @@ class Wording:
             index: reader.act(str(texts[index]), spot, templates[index])
             for index, spot in spots.items()
         }
-        found = {}
+        slots = {}
         for index, template in templates.items():
             phrase = Phrase(template, templates.get(index - 1, ""), templates.get(index + 1, ""))
             spot = spots.get(index)
@@ -128,21 +138,22 @@ class Wording:
                 )  # fmt: skip
             else:
                 key = self._user_key(messages, index, template, acts)
-            found[index] = Slot(key, phrase, values[index], spot)
-        return found
+            slots[index] = Slot(key, phrase, values[index], spot)
+        return slots
 
-    def acts(self, one: Conversation) -> dict[int, Hashable]:
-        """What each of the agent's messages does, as far as users' next words depend on it."""
-        found: dict[int, Hashable] = {}
-        for index, spot, text in self.reader.spots(one):
+    def acts(self, conversation: Conversation) -> dict[int, Hashable]:
+        """The part of every act of the agent on which the user's answer depends, by index."""
+        acts: dict[int, Hashable] = {}
+        for index, spot, text in self.reader.spots(conversation):
             act = self.reader.act(text, spot)
-            given = act.blanks & set(self.reader.parameters)
-            found[index] = given, act.asks, act.question, act.more, act.leaves
-        return found
+            mentioned = act.blanks & set(self.reader.parameters)
+            acts[index] = mentioned, act.asks, act.question, act.more, act.leaves
+        return acts
 
     def _user_key(
         self, messages: Sequence[Message], index: int, template: str, acts: Mapping[int, Act]
     ) -> Hashable:
+        """The key of a user's message: what it says, and what the agent does before and after."""
         following = messages[index + 1].tool_call if index + 1 < len(messages) else None
         reply = acts.get(index + 1) or acts.get(index + 3)
         asked = self._asked(template)
@@ -155,30 +166,37 @@ class Wording:
         )  # fmt: skip
 
     def _asked(self, text: str) -> frozenset[str]:
+        """The fields about which a text asks."""
         return frozenset(
             field for field in self.fields if "?" in text and mentions_key(field, text)
         )
 
     def swap(
-        self, one: Conversation, share: float, rng: random.Random
+        self, conversation: Conversation, share: float, rng: random.Random
     ) -> tuple[Conversation, dict[int, str]]:
-        """(the conversation with some of its messages in other words, whose words these are).
+        """(the conversation with about `share` of its messages reworded, the ids of the sources).
 
-        The traces are named by message index, also of messages that `mend` replaced before.
+        The ids are those of the traces with the new wordings, by message index. They include the
+        messages that `mend` replaced before.
         """
-        messages, plain = list(one.messages), self._understood(one.messages)
+        messages = list(conversation.messages)
+        understood = self._understood(conversation.messages)
         sources = {
             index: self.borrowed[text]
             for index, message in enumerate(messages)
             if (text := speech(message)) in self.borrowed
         }
-        for index, slot in self.slots(one).items():
-            veiled = slot.spot is None and index not in plain
-            if rng.random() >= share or veiled or self.reader.leftovers(slot.phrase.template):
+        for index, slot in self.slots(conversation).items():
+            paraphrases = slot.spot is None and index not in understood
+            if rng.random() >= share or paraphrases or self.reader.leftovers(slot.phrase.template):
                 continue
-            others = {p for p in self.phrases[slot.key] if p.template != slot.phrase.template}
-            ranked = sorted((-_fit(slot.phrase, p), p) for p in others)
-            best = [p for fit, p in ranked if -fit >= FITS][:FITTING]
+            others = {
+                phrase
+                for phrase in self.phrases[slot.key]
+                if phrase.template != slot.phrase.template
+            }
+            ranked = sorted((-_fit(slot.phrase, phrase), phrase) for phrase in others)
+            best = [phrase for misfit, phrase in ranked if -misfit >= FITS][:FITTING]
             if not best:
                 continue
             template = rng.choice(best).template
@@ -187,16 +205,20 @@ class Wording:
                 continue
             messages[index] = user(text) if slot.spot is None else self.talk(text)
             sources[index] = self.sources[template]
-        return Conversation(one.id, one.source, tuple(messages), one.provenance), sources
+        reworded = Conversation(
+            conversation.id, conversation.source, tuple(messages), conversation.provenance
+        )
+        return reworded, sources
 
     def _understood(self, messages: Sequence[Message]) -> set[int]:
-        """Where users say all that the next service call gives in its own words, or nobody does.
+        """The messages that paraphrase no argument of the next service call, by index.
 
-        Elsewhere a message may hold a value in other words ("something Southern" for American).
+        Before such a call, every argument was said literally or is a default. Elsewhere a message
+        may paraphrase a value ("something Southern" for American).
         """
-        found: set[int] = set()
+        understood: set[int] = set()
         begin, texts = 0, list[str]()
-        for at, message in enumerate(messages):
+        for index, message in enumerate(messages):
             if (text := speech(message)) is not None:
                 texts.append(text)
             call = message.tool_call
@@ -207,19 +229,22 @@ class Wording:
                 or self.reader.defaults.get(name) == str(value)
                 for name, value in call.arguments.items()
             ):
-                found.update(range(begin, at))
-            begin = at
-        return found.union(range(begin, len(messages)))
+                understood.update(range(begin, index))
+            begin = index
+        return understood.union(range(begin, len(messages)))
 
     def _says(self, text: str, name: str, value: str) -> bool:
+        """Whether a text mentions an argument: a flag by its name, all others by their value."""
         if name in self.reader.flags:
             return mentions_key(name, text)
         return hear(text, self.reader.today).mentions(value)
 
-    def mend(self, one: Conversation, wrong: Iterable[int]) -> tuple[Conversation, set[int]]:
-        """(the conversation with right messages for wrong ones, where none was found)."""
-        messages, left = list(one.messages), set()
-        for index, slot in self.slots(one).items():
+    def mend(
+        self, conversation: Conversation, wrong: Iterable[int]
+    ) -> tuple[Conversation, set[int]]:
+        """(the conversation with wrong agent messages replaced, those that no phrase fits)."""
+        messages, left = list(conversation.messages), set()
+        for index, slot in self.slots(conversation).items():
             if index not in wrong or slot.spot is None:
                 continue
             candidates = {
@@ -227,7 +252,9 @@ class Wording:
                 for phrase, blanks in self.places[slot.spot.after, slot.spot.before]
                 if blanks <= slot.spot.values.keys()
             }
-            ranked = sorted(candidates, key=lambda p: (-_fit(slot.phrase, p), p))[:TRIED]
+            ranked = sorted(candidates, key=lambda phrase: (-_fit(slot.phrase, phrase), phrase))[
+                :TRIED
+            ]
             for phrase in ranked:
                 text = _filled(phrase.template, slot.spot.values)
                 if self.reader.fault(text, slot.spot) is None:
@@ -236,16 +263,23 @@ class Wording:
                     break
             else:
                 left.add(index)
-        return Conversation(one.id, one.source, tuple(messages), one.provenance), left
+        mended = Conversation(
+            conversation.id, conversation.source, tuple(messages), conversation.provenance
+        )
+        return mended, left
 
-    def doubtful_call(self, one: Conversation, index: int) -> bool:
-        """Whether a service call gives what nobody said, where the user said something else."""
-        call = one.messages[index].tool_call
+    def doubtful_call(self, conversation: Conversation, index: int) -> bool:
+        """Whether a service call gives a value that nobody said for a parameter the user told."""
+        call = conversation.messages[index].tool_call
         if call is None or call.name == RESPOND:
             return False
-        texts = [text for message in one.messages[:index] if (text := speech(message)) is not None]
+        texts = [
+            text
+            for message in conversation.messages[:index]
+            if (text := speech(message)) is not None
+        ]
         told: dict[str, str] = {}
-        for message in one.messages[:index]:
+        for message in conversation.messages[:index]:
             if message.role == "user" and (text := speech(message)) is not None:
                 told |= self.reader.said(text)
         return any(
@@ -254,20 +288,23 @@ class Wording:
         )
 
     def talk(self, text: str) -> Message:
-        """The agent says something."""
+        """A message from the agent to the user."""
         return Message("assistant", tool_call=ToolCall(RESPOND, {self.argument: text}))
 
 
 def _coarse(act: Act | None) -> Hashable:
+    """An act without the names of its blanks and flags."""
     return act and (act.asks, act.question, act.more, act.leaves, bool(act.blanks))
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
+    """A template with its blanks filled, and "person" or "people" to suit the number."""
     text = re.sub(r"\b1 (people|persons)\b", "1 person", fill(template, values))
     return re.sub(r"\b(\d\d|[02-9]) person\b", r"\1 people", text)
 
 
 def _fit(a: Phrase, b: Phrase) -> float:
+    """The mean similarity, 0 to 100, of the messages before and after two phrases."""
     return (_alike(a.before, b.before) + _alike(a.after, b.after)) / 2
 
 
@@ -280,8 +317,8 @@ def fields_of(conversations: Iterable[Conversation], reader: Reader) -> set[str]
     """The fields of all results, under declared names."""
     return {
         name
-        for one in conversations
-        for message in one.messages
+        for conversation in conversations
+        for message in conversation.messages
         for item in result_of(message) or []
         for name in reader.evidence.renamed(item)
     }
