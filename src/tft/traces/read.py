@@ -1,7 +1,7 @@
-"""Your own traces: a folder with job_description.json, traces.jsonl and, at best, test.jsonl.
+"""Your own traces: a folder with job_description.json, traces.jsonl, and optionally test.jsonl.
 
-The logs may have any of the forms of `tft.traces.formats`. They are read one dialogue at a time:
-memory holds the ids that were seen, no traces.
+The logs may have any of the formats in `tft.traces.formats`. They are read one dialogue at a time,
+so that memory holds only the ids seen so far.
 """
 
 import hashlib
@@ -31,19 +31,20 @@ from tft.traces.talk import with_talk
 
 SOURCE, TEST = "traces", "traces/test"
 SHOWN = 300
-"""Characters of a reason at most; it may quote a message."""
+"""The greatest length of a reason, which may quote a message, in characters."""
 
 
 def read_traces(params: TracesConfig) -> tuple[Iterator[Conversation], Task, ImportReport]:
-    """The conversations of a folder of logs, the task, and the report that fills as they are read.
+    """The conversations in a folder of logs, the task, and a report that is filled while reading.
 
-    Ids are file and line, such as traces/0000012; a trace's own id is in the provenance, with all
-    that a conversation has no place for. Sources are `traces` and `traces/test`.
+    Ids consist of file and line, such as traces/0000012. A trace's own id is in the provenance,
+    with everything else that has no place in a conversation. Sources are `traces` and
+    `traces/test`.
 
     Raises:
-        InputError: at once, for a file that is missing, empty, or of no known format, and for a job
-            description that lacks something; while reading, once a file ends with more than
-            `params.max_refused` of its traces refused, or with none left.
+        InputError: immediately if a file is missing, empty, or of an unknown format, or the job
+            description is incomplete; while reading, at the end of a file, if more than
+            `params.max_refused` of its traces were refused or none is left.
     """
     folder = Path(params.path)
     task = with_talk(read_task(folder / "job_description.json"))
@@ -67,56 +68,58 @@ def read_traces(params: TracesConfig) -> tuple[Iterator[Conversation], Task, Imp
 def split_traces(
     conversations: Iterable[Conversation], test_fraction: float, seed: int
 ) -> tuple[Iterator[Conversation], Iterator[Conversation]]:
-    """(what may be trained on, what is tested on): test.jsonl, or else a share of the traces.
+    """(training, test) conversations; the latter are test.jsonl or, without it, a share of traces.
 
-    Traces that say the same stay on one side, so that no student is tested on what it learnt by
-    heart. Each draws a number of its own and the lowest are held out: a few more traces move few.
+    Equal traces stay in the same part, so that no student is tested on what it has memorized. Each
+    distinct trace draws a number, and those with the lowest are held out, so that a few more traces
+    change the split only a little.
 
     Args:
-        conversations: gone through here, and again for each side; memory holds a digest of each.
-        test_fraction: of the traces that differ.
-        seed: of the draw.
+        conversations: Conversations, which are iterated over here and again for each part. Memory
+            holds a digest of each.
+        test_fraction: The share of distinct traces to hold out.
+        seed: Random seed of the draw.
 
     Raises:
-        InputError: one of the sides would be empty.
+        InputError: one of the parts would be empty.
     """
-    given, drawn, times = 0, dict[bytes, float](), Counter[bytes]()
-    for one in conversations:
-        if one.source == TEST:
-            given += 1
+    from_test_file, drawn, times = 0, dict[bytes, float](), Counter[bytes]()
+    for conversation in conversations:
+        if conversation.source == TEST:
+            from_test_file += 1
         else:
-            said = _digest(one)
-            times[said] += 1
-            if said not in drawn:
-                drawn[said] = random.Random(f"{seed}/test/{one.id}").random()
-    number = 0 if given else round(test_fraction * len(drawn))
+            digest = _digest(conversation)
+            times[digest] += 1
+            if digest not in drawn:
+                drawn[digest] = random.Random(f"{seed}/test/{conversation.id}").random()
+    number = 0 if from_test_file else round(test_fraction * len(drawn))
     held_out = set(sorted(drawn, key=drawn.__getitem__)[:number])
-    tested = given + sum(times[said] for said in held_out)
-    trained = given + times.total() - tested
+    tested = from_test_file + sum(times[digest] for digest in held_out)
+    trained = from_test_file + times.total() - tested
     if not tested or not trained:
         raise InputError(
-            f"traces.test_fraction: {test_fraction} of {given + times.total()} traces leaves "
-            f"{trained} to train on and {tested} to test on; change it, bring more traces, "
-            "or a test.jsonl"
+            f"traces.test_fraction: {test_fraction} of {from_test_file + times.total()} traces "
+            f"leaves {trained} to train on and {tested} to test on; change it, or provide more "
+            "traces or a test.jsonl"
         )
 
-    def is_tested(one: Conversation) -> bool:
-        return one.source == TEST or _digest(one) in held_out
+    def is_tested(conversation: Conversation) -> bool:
+        return conversation.source == TEST or _digest(conversation) in held_out
 
     return itertools.filterfalse(is_tested, conversations), filter(is_tested, conversations)
 
 
-def _digest(one: Conversation) -> bytes:
-    return hashlib.blake2b(repr(one.messages).encode(), digest_size=16).digest()
+def _digest(conversation: Conversation) -> bytes:
+    return hashlib.blake2b(repr(conversation.messages).encode(), digest_size=16).digest()
 
 
 def detect(path: Path, clean: Clean = as_it_stands) -> str:
-    """The format of a log, by the first line whose shape tells.
+    """The format of a log, by the first line that shows it.
 
-    `clean` is for what an error quotes.
+    `clean` redacts what an error quotes.
 
     Raises:
-        InputError: nothing in it, or no line of a known shape.
+        InputError: the file is empty, or no line has a known format.
     """
     first = None
     undecided = False
@@ -127,20 +130,20 @@ def detect(path: Path, clean: Clean = as_it_stands) -> str:
             if kind not in (None, "messages"):
                 return str(kind)
             undecided = undecided or kind == "messages"
-    if undecided:  # texts alone are the same in OpenAI's form and in Anthropic's
+    if undecided:  # messages with text only are the same in OpenAI's and Anthropic's formats
         return "openai"
     if first is None:
-        raise InputError(f"{path}: empty; one JSON object a line is expected")
+        raise InputError(f"{path}: empty; one JSON object per line is expected")
     keys = clean(list(first.record or {})).value
-    what = first.flaw or f"an object with the keys {', '.join(keys) or '(none)'}"
+    found_instead = first.flaw or f"an object with the keys {', '.join(keys) or '(none)'}"
     raise InputError(
-        f"{path}: no known format; line {first.number}: {what:.200}. Known are "
+        f"{path}: no known format; line {first.number}: {found_instead:.200}. Known are "
         f"{', '.join([*BY_LINE, *SPREAD])}: see src/tft/traces/formats, or name it in traces.format"
     )
 
 
 class _Trace(NamedTuple):
-    """Where a trace stands, its name if its format has one, and how to read its dialogues."""
+    """The lines of a trace, its name if its format has names, and a reader of its dialogues."""
 
     lines: list[int]
     name: str
@@ -157,7 +160,7 @@ def _read_file(
     seen: dict[str, str],
 ) -> Iterator[Conversation]:
     file, counts = path.name, report.files[path.name]
-    begun: Counter[int] = Counter()  # conversations by the line they begin in
+    begun: Counter[int] = Counter()  # the number of conversations by the line where they start
     for trace in _traces(file, read_lines(path), counts, report, clean):
         counts.traces += 1
         line = trace.lines[0]
@@ -182,27 +185,29 @@ def _read_file(
         except InputError as error:
             report.refuse(file, line, trace.name, error.message[:SHOWN])
             continue
-        counts.left_out.count(line, Counter(anywhere(path) for one in logs for path in one.more))
-        for one, (_, _, notes) in zip(made, built, strict=True):
+        counts.left_out.count(
+            line, Counter(anywhere(path) for logged in logs for path in logged.more)
+        )
+        for conversation, (_, _, notes) in zip(made, built, strict=True):
             counts.take(line, notes)
             report.sources[source] += 1
-            yield one
+            yield conversation
     _check_refused(path, counts, params.max_refused)
 
 
 def _traces(
     file: str, lines: Iterable[Line], counts: FileReport, report: ImportReport, clean: Clean
 ) -> Iterator[_Trace]:
-    """The traces of a file, redacted; what is no JSON, or names no trace, is refused here."""
+    """Yield the traces of a file, redacted; refuse lines that are not JSON or have no trace id."""
 
     def refuse(line: int, reason: str) -> None:
         counts.traces += 1
         report.refuse(file, line, "", reason[:SHOWN])
 
-    def redacted(parse: Parse, line: int, name: str, told: list[Record]) -> list[Logged]:
-        (name, *told), times = clean([name, *told])
+    def redacted(parse: Parse, line: int, name: str, logged_records: list[Record]) -> list[Logged]:
+        (name, *logged_records), times = clean([name, *logged_records])
         counts.redacted.count(line, times)
-        return parse(name, told)
+        return parse(name, logged_records)
 
     def records() -> Iterator[tuple[int, Record]]:
         for line in lines:
@@ -223,45 +228,45 @@ def _traces(
     def pieces() -> Iterator[Piece]:
         for number, record in records():
             try:
-                found = list(spread.pieces(record))
+                line_pieces = list(spread.pieces(record))
             except InputError as error:
-                # Nothing is redacted yet, and what follows the colon may quote it.
+                # Nothing is redacted yet, and the text after the colon may quote the line.
                 is_raw = clean is not as_it_stands
                 refuse(number, error.message.split(":")[0] if is_raw else error.message)
                 continue
-            counts.passed_over += not found
-            if found:  # not redacted yet, and keys are what paths consist of
+            counts.passed_over += not line_pieces
+            if line_pieces:  # not redacted yet, and paths consist of keys
                 left_out = [anywhere(path) for path, _ in spread.around(record)]
                 counts.left_out.count(number, Counter(clean(left_out).value))
-            yield from (Piece(name, number, piece) for name, piece in found)
+            yield from (Piece(name, number, piece) for name, piece in line_pieces)
 
     for group in grouped(pieces()):
-        name, told = group[0].dialogue, [piece.record for piece in group]
+        name, logged_records = group[0].dialogue, [piece.record for piece in group]
         held = sorted({piece.line for piece in group})
-        dialogues = partial(redacted, spread.parse, held[0], name, told)
+        dialogues = partial(redacted, spread.parse, held[0], name, logged_records)
         yield _Trace(held, clean(name).value, dialogues)
 
 
 Parse = Callable[[str, list[Record]], list[Logged]]
 
 
-def _alone(parse: Callable[[Record], Logged], _: str, told: list[Record]) -> list[Logged]:
-    (record,) = told
+def _alone(parse: Callable[[Record], Logged], _: str, records: list[Record]) -> list[Logged]:
+    (record,) = records
     return [parse(record)]
 
 
 def _check_new(id: str | None, place: str, seen: dict[str, str]) -> None:
-    if id is None or PLACEHOLDER.search(id):  # of two traces of one user, say
+    if id is None or PLACEHOLDER.search(id):  # redacted ids may be equal, for example a user's
         return
     if seen.setdefault(id, place) != place:
         raise InputError(f"duplicate id: {id!r:.80} is also in {seen[id]}")
 
 
-def _check_length(one: Conversation, longest: int) -> None:
+def _check_length(conversation: Conversation, longest: int) -> None:
     length = sum(
         len(message.content or "") if message.tool_call is None
         else len(message.tool_call.arguments_json)
-        for message in one.messages
+        for message in conversation.messages
     )  # fmt: skip
     if length > longest:
         raise InputError(f"too long: {length:,} characters, traces.max_characters is {longest:,}")

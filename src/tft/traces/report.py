@@ -1,4 +1,4 @@
-"""What became of every line of a log, and of all that it holds: read, mapped, left out, refused."""
+"""What happened to every line of a log and its content: read, mapped, left out, or refused."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,22 +11,22 @@ from tft.core.tables import Table
 from tft.traces.assemble import SPLIT
 
 SHOWN = 10
-"""Line numbers in the summary for each reason; conversations and the table of refusals hold all."""
+"""Line numbers per reason in the summary; provenance and the table of refusals have all of them."""
 
 KINDS, LONGEST = 200, 200
-"""Kinds of one thing that a file's report tells apart, and characters of their names: a log whose
-keys are ids must not fill memory."""
+"""The number of kinds that a tally distinguishes, and the length of their names in characters, so
+that a log whose keys are ids does not fill memory."""
 OTHERS = "all others"
 
 DIALOGUES = "several dialogues in one trace"
 
-# Every line, or trace of several lines, that gave no conversation.
+# Every line, or trace of several lines, that resulted in no conversation.
 REFUSED = Table(
     pa.schema(
         [
             pa.field("file", pa.string(), nullable=False),
             pa.field("line", pa.int64(), nullable=False),
-            pa.field("trace", pa.string(), nullable=False),  # "" where a line is a trace
+            pa.field("trace", pa.string(), nullable=False),  # "" if a line is a trace
             pa.field("reason", pa.string(), nullable=False),
         ]
     ),
@@ -36,7 +36,7 @@ REFUSED = Table(
 
 @dataclass
 class _Tally:
-    """How many traces something happened to, how many times, and where first."""
+    """The number of traces concerned, the number of times, and the numbers of the first lines."""
 
     traces: int = 0
     times: int = 0
@@ -50,12 +50,12 @@ class _Tally:
 
 
 class _Tallies(dict[str, _Tally]):
-    """Tallies by kind; kinds beyond the first `KINDS` are one."""
+    """Tallies by kind; kinds beyond the first `KINDS` are counted together."""
 
-    def count(self, line: int, found: Mapping[str, int]) -> None:
-        """Count what a trace holds, by kind how many times."""
+    def count(self, line: int, times_by_kind: Mapping[str, int]) -> None:
+        """Add the counts of one trace, by kind."""
         named: Counter[str] = Counter()
-        for kind, times in found.items():
+        for kind, times in times_by_kind.items():
             name = kind[:LONGEST]
             if name not in self and len(self) < KINDS:
                 self[name] = _Tally()
@@ -66,10 +66,10 @@ class _Tallies(dict[str, _Tally]):
 
 @dataclass
 class FileReport:
-    """The counts of one file. A trace is a line, or all lines that name one trace.
+    """The counts of one file. A trace is a line, or all lines with one trace id.
 
-    `left_out` counts what no reader reads, by its path. What a trace holds of it is kept in the
-    conversation's provenance, what stands around traces is not.
+    `left_out` counts, by path, what no reader reads. It is kept in the conversation's provenance if
+    it is inside a trace, but not if it is around traces.
     """
 
     format: str
@@ -84,7 +84,7 @@ class FileReport:
     redacted: _Tallies = field(default_factory=_Tallies)
 
     def refuse(self, line: int, reason: str) -> None:
-        """Count a refusal under its kind, the words before the colon."""
+        """Count a refusal under its kind, which is the text before the colon."""
         self.refused.count(line, {reason.split(":", maxsplit=1)[0]: 1})
 
     def take(self, line: int, notes: Mapping[str, int]) -> None:
@@ -95,7 +95,7 @@ class FileReport:
 
     @property
     def number_refused(self) -> int:
-        """Traces that gave nothing."""
+        """The number of traces that resulted in no conversation."""
         return sum(tally.traces for tally in self.refused.values())
 
     def summary(self) -> dict[str, Any]:
@@ -124,19 +124,19 @@ def _most(tallies: Mapping[str, _Tally]) -> list[tuple[str, _Tally]]:
 
 @dataclass
 class ImportReport:
-    """What fetch has to say about what it read; filled while conversations are taken from it."""
+    """The report of the stage fetch, which is filled while conversations are read."""
 
     sources: Counter[str] = field(default_factory=Counter)
     files: dict[str, FileReport] = field(default_factory=dict)
     refused: list[dict[str, Any]] = field(default_factory=list)
 
     def refuse(self, file: str, line: int, trace: str, reason: str) -> None:
-        """Note a line, or the trace that begins there, that gave no conversation."""
+        """Record a line, or the trace that starts there, that resulted in no conversation."""
         self.files[file].refuse(line, reason)
         self.refused.append({"file": file, "line": line, "trace": trace, "reason": reason})
 
     def summary(self) -> dict[str, Any]:
-        """The report as JSON: conversations by source, and each log file's account."""
+        """The report as JSON: conversations by source, and the counts of each log file."""
         return {
             "conversations": dict(sorted(self.sources.items())),
             "files": {name: file.summary() for name, file in self.files.items()},
@@ -144,29 +144,29 @@ class ImportReport:
 
     def lines(self) -> list[str]:
         """The report in words, for the terminal."""
-        shown = [f"{source}: {n} conversations" for source, n in sorted(self.sources.items())]
+        output = [f"{source}: {n} conversations" for source, n in sorted(self.sources.items())]
         for name, file in self.files.items():
-            shown.append(
+            output.append(
                 f"{name} ({file.format}): {file.lines} lines, {file.traces} traces: "
                 f"{file.conversations} conversations ({file.as_they_stand} as they stand), "
                 f"{file.number_refused} refused"
             )
             if file.passed_over:
-                shown.append(
+                output.append(
                     f"  passed over, no requests to a chat model: {file.passed_over} lines"
                 )
             account = file.summary()
-            shown += [
-                f"  {what}: {reason}: {tally['traces']} of {file.traces} traces, first in line "
+            output += [
+                f"  {section}: {reason}: {tally['traces']} of {file.traces} traces, first in line "
                 f"{tally['lines'][0]}"
-                for what in ("mapped", "split", "refused", "redacted")
-                for reason, tally in account[what].items()
+                for section in ("mapped", "split", "refused", "redacted")
+                for reason, tally in account[section].items()
             ]
             paths = list(account["left_out"].items())
-            shown += [
+            output += [
                 f"  left out: {path}: {tally['times']} times, first in line {tally['lines'][0]}"
                 for path, tally in paths[:SHOWN]
             ]
             if len(paths) > SHOWN:
-                shown.append(f"  left out: {len(paths) - SHOWN} more, see data/corpus/import.json")
-        return shown
+                output.append(f"  left out: {len(paths) - SHOWN} more, see data/corpus/import.json")
+        return output

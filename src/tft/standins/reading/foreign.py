@@ -1,6 +1,6 @@
-"""Traces read together: every turn's vote, every message as a phrase, and which are foreign.
+"""Reads all traces together: votes on turns, messages as phrases, and which messages are foreign.
 
-A message is foreign if by its words it belongs to another service.
+A message is foreign if, by its words, it belongs to another service.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Reading(NamedTuple):
 
 
 def read_traces(conversations: Sequence[Conversation], evidence: Evidence) -> list[Reading]:
-    """Read all traces, in order; which messages are foreign is learned from all of them."""
+    """Read all traces, in order. Which messages are foreign is learned from all of them."""
     votes = [vote(conversation, evidence) for conversation in conversations]
     vocabulary = known_words(conversations, evidence.task)
     messages_read = [

@@ -1,4 +1,4 @@
-"""Traces as far as rules can vouch for them: seeds and context are read, wrong messages repaired.
+"""Reads seed conversations and context, and repairs wrong messages.
 
 The labeling functions decide the calls of logged traces (see `labels`). A message counts as right
 if it belongs to the task and makes sense in its place (see `acts`). User messages stay as they are.
@@ -22,11 +22,11 @@ MISTAKEN = 0.08
 
 
 class Understood(NamedTuple):
-    """What is known of all traces.
+    """What was read from all traces.
 
     Attributes:
-        traces: those in which nothing is in doubt, by id, repaired.
-        wording: the wordings of all traces.
+        traces: The repaired traces in which nothing is in doubt, by id.
+        wording: The wording of all traces.
     """
 
     traces: dict[str, Conversation]
@@ -76,9 +76,9 @@ def understand(
 def _decide(
     seeds: Sequence[Conversation], context: Sequence[Conversation], evidence: Evidence
 ) -> tuple[list[Conversation], dict[str, set[int]]]:
-    """(the context with its calls decided, the lost or foreign messages by trace, also of seeds).
+    """(the context with decided calls, the lost or foreign messages of all traces, by trace).
 
-    A trace with a service call that nothing reveals is left out.
+    Traces with a service call that cannot be decided are left out.
     """
     traces = [*seeds, *context]
     readings = {

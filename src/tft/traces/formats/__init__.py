@@ -1,1 +1,1 @@
-"""The forms of logs that are read, a file each."""
+"""The formats of logs that can be read, one file each."""

@@ -1,8 +1,8 @@
-"""Anthropic messages: one dialogue a line, {"system": ..., "messages": [...], "tools": [...]}.
+"""Anthropic messages: one dialogue per line, {"system": ..., "messages": [...], "tools": [...]}.
 
-The form is that of the Messages API (version 2023-06-01), as anthropic-sdk-python 2.14 types it.
-Blocks read: text, tool_use, tool_result, thinking. Refused are images, documents and what
-Anthropic's own server tools did.
+The format is that of the Messages API (version 2023-06-01), as anthropic-sdk-python 2.14 types it.
+The blocks text, tool_use, tool_result, and thinking are read. Images, documents, and blocks of
+Anthropic's own server tools are refused.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ class ToolResult(LogModel):
 
 
 class Thinking(LogModel):
-    """{"type": "thinking", "thinking": "..."}, or `data` where it is encrypted."""
+    """{"type": "thinking", "thinking": "..."}, with `data` instead if it is encrypted."""
 
     type: Literal["thinking", "redacted_thinking"]
     thinking: AnyText = Field("", validation_alias=AliasChoices("thinking", "data"))
@@ -49,14 +49,14 @@ class SystemMessage(LogModel):
 
 
 class UserMessage(LogModel):
-    """What the user says, and what tools returned."""
+    """A user message, with tool results."""
 
     role: Literal["user"]
     content: str | list[Annotated[TextPart | ToolResult, Field(discriminator="type")]]
 
 
 class AssistantMessage(LogModel):
-    """What the assistant thinks, says and calls."""
+    """An assistant message: reasoning, text, and calls."""
 
     role: Literal["assistant"]
     content: str | list[Annotated[TextPart | ToolUse | Thinking, Field(discriminator="type")]]
@@ -74,15 +74,15 @@ class Dialogue(LogModel):
 
 
 def parse(record: Record) -> Logged:
-    """One line.
+    """Parse one line.
 
     Raises:
-        InputError: naming the message's index and what is wrong there.
+        InputError: a message is malformed; names its index and what is wrong.
     """
     line = Dialogue.read(record)
-    told = list(events.said(0, "system", line.system)) if line.system else []
-    told += events.events_of(line.messages, _events)
-    return Logged(told, line.id, declared(line.tools), dict(line.left_out()))
+    logged_events = list(events.said(0, "system", line.system)) if line.system else []
+    logged_events += events.events_of(line.messages, _events)
+    return Logged(logged_events, line.id, declared(line.tools), dict(line.left_out()))
 
 
 def _events(at: int, message: SystemMessage | UserMessage | AssistantMessage) -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""What happens in a logged dialogue, whatever the format: the events that all readers give."""
+"""What happens in a logged dialogue: the events that the readers of all formats return."""
 
 import itertools
 import json
@@ -13,15 +13,15 @@ from tft.traces.formats.model import LogModel
 
 
 class Event(NamedTuple):
-    """Something said, called or returned.
+    """Something said, called, or returned.
 
     Attributes:
-        kind: `text` is what the assistant says, `result` what a tool returned.
-        at: index of the logged message that holds it.
-        text: of all kinds but `call`.
-        call: of a `call`.
-        id: of a call, or the call's that a result answers; None where the format gives none.
-        note: how it was read, if not as it stands.
+        kind: The kind of event. `text` is what the assistant says, `result` what a tool returned.
+        at: The index of the logged message that contains it.
+        text: The text, for all kinds except `call`.
+        call: The call, for the kind `call`.
+        id: The id of a call, or of the call that a result answers; None if the log has none.
+        note: How it is represented, if differently from the log.
     """
 
     kind: Literal["system", "user", "text", "reasoning", "call", "result"]
@@ -36,20 +36,20 @@ class Logged(NamedTuple):
     """One dialogue as it was logged.
 
     Attributes:
-        events: in their order.
-        id: its own id, if it has one.
-        tools: name, description and parameters of those that the log says there were.
-        more: whatever else the log holds, as it stands, by its path.
+        events: The events, in order.
+        id: The dialogue's own id, if it has one.
+        tools: Name, description, and parameters of the tools in the log.
+        more: Everything else in the log, unchanged, by its path.
     """
 
     events: list[Event]
     id: str | None = None
     tools: list[dict[str, Any]] | None = None
-    more: dict[str, Any] = {}  # noqa: RUF012 - nobody writes to it
+    more: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
 
 class TextPart(LogModel):
-    """A text among the parts of a content, {"type": "text", "text": "Which floor?"}."""
+    """A text among the parts of a message, {"type": "text", "text": "Which floor?"}."""
 
     type: Literal["text"]
     text: str
@@ -57,7 +57,7 @@ class TextPart(LogModel):
 
 Content = str | Sequence[TextPart] | None
 PARTS = ("text", "image", "image_url", "input_audio", "document", "search_result", "blob", "file")
-"""Types by which a list of content parts is told from a list that a tool returned."""
+"""Types that distinguish a list of content parts from a list that a tool returned."""
 
 
 def _form(result: Any) -> str:
@@ -73,54 +73,54 @@ Part = TypeVar("Part", bound=TextPart)
 Result = Annotated[
     Annotated[list[Part], Tag("parts")] | Annotated[Any, Tag("value")], Discriminator(_form)
 ]
-"""What a tool returned: a text, in parts or not, or any other JSON value."""
+"""What a tool returned: a text, possibly in parts, or any other JSON value."""
 Arguments = dict[str, Any] | str | None
-"""Of a call: an object or its JSON; nothing, for a tool without parameters."""
+"""The arguments of a call: an object, its JSON, or None for a tool without parameters."""
 
 
 SPEAKERS: dict[str, Literal["system", "user", "text"]] = {
     "system": "system", "developer": "system", "user": "user", "assistant": "text",
 }  # fmt: skip
-"""Kinds of events by the roles whose texts they are."""
+"""The kind of event of a text, by the role of its message."""
 
 
 def events_of(messages: Iterable[Any], read: Callable[[int, Any], Iterable[Event]]) -> list[Event]:
-    """The events that `read` finds in messages; where it finds none, nothing was said.
+    """The events that `read` finds in messages, or an empty text for a message without events.
 
     Raises:
         InputError: a tool returned nothing, not even an empty text.
     """
     events: list[Event] = []
     for at, message in enumerate(messages):
-        found = list(read(at, message))
-        if not found and message.role == "tool":
+        message_events = list(read(at, message))
+        if not message_events and message.role == "tool":
             raise InputError(f"empty message: message {at} of a {message.role}")
-        events += found or [Event(SPEAKERS[message.role], at)]
+        events += message_events or [Event(SPEAKERS[message.role], at)]
     return events
 
 
 def runs(content: str | Sequence[Any]) -> Iterator[Any]:
-    """The parts of a content one by one, but texts in a row together."""
+    """Yield the parts of a message one by one, with consecutive texts together."""
     if isinstance(content, str):
         yield content
     else:
-        for is_text, group in itertools.groupby(content, lambda one: isinstance(one, TextPart)):
+        for is_text, group in itertools.groupby(content, lambda part: isinstance(part, TextPart)):
             parts = list(group)
             yield from [parts] if is_text else parts
 
 
 def said(at: int, role: str, content: Content) -> Iterator[Event]:
-    """What a message says; nothing if the assistant, who may call instead, says nothing."""
+    """Yield the text of a message, unless it is an assistant message without text."""
     text, note = _joined(content)
     if text or role != "assistant":
         yield Event(SPEAKERS[role], at, text, note=note)
 
 
 def called(at: int, name: str, arguments: Arguments, id: str | None) -> Event:
-    """A call.
+    """The event of a call.
 
     Raises:
-        InputError: no name, or arguments that are no JSON object.
+        InputError: the call has no name, or its arguments are not a JSON object.
     """
     note = "" if arguments not in (None, "") else "empty arguments as {}"
     try:
@@ -131,7 +131,7 @@ def called(at: int, name: str, arguments: Arguments, id: str | None) -> Event:
 
 
 def returned(at: int, content: Any, id: str | None) -> Event:
-    """A tool's result: text, or any other JSON value, which then becomes its JSON."""
+    """The event of a tool result: a text, or the JSON of any other value."""
     match content:
         case None | str() | [TextPart(), *_]:
             text, note = _joined(content)
@@ -141,7 +141,7 @@ def returned(at: int, content: Any, id: str | None) -> Event:
 
 
 def _joined(content: Content) -> tuple[str, str]:
-    """(text, note); several parts are joined by line breaks, as vLLM does before a template."""
+    """(text, note), with several parts joined by line breaks, as vLLM does before a template."""
     if content is None or isinstance(content, str):
         return content or "", ""
     note = "parts of a text, joined" if len(content) > 1 else ""

@@ -1,4 +1,4 @@
-"""Which formats there are, and how a line shows which it is of."""
+"""The known formats, and how to recognize the format of a line."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -12,16 +12,16 @@ BY_LINE: dict[str, Callable[[Record], Logged]] = {
     "anthropic": anthropic_messages.parse,
     "published": published.parse,
 }
-"""Formats with one dialogue a line."""
+"""Formats with one dialogue per line."""
 
 
 class Spread(NamedTuple):
-    """A format that spreads a dialogue over lines.
+    """A format that spreads a dialogue over several lines.
 
     Attributes:
-        pieces: of a line, each with its dialogue.
-        parse: what the pieces of a dialogue make.
-        around: (path, value) of what a line holds around its pieces.
+        pieces: Yields the pieces of a line, each with the name of its dialogue.
+        parse: Makes dialogues of the pieces with one name.
+        around: Yields (path, value) of what a line contains around its pieces.
     """
 
     pieces: Callable[[Record], Iterable[tuple[str, Record]]]
@@ -36,7 +36,7 @@ SPREAD = {
 
 
 def shape(record: Record) -> str | None:
-    """The format that a line's keys speak for; "messages" is OpenAI's or Anthropic's."""
+    """The format that a line's keys indicate; "messages" means OpenAI's or Anthropic's."""
     if "resourceSpans" in record or ("attributes" in record and "name" in record):
         return "otel"
     if ("traceId" in record or "trace_id" in record) and "type" in record:

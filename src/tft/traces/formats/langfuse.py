@@ -1,9 +1,9 @@
-"""Langfuse observations: one a line, as exported from its table or blob storage, or by its API.
+"""Langfuse observations: one per line, as exported from its table, its blob storage, or its API.
 
 Fields are those of the Observations API v2 (langfuse-python 5.0.4, camelCase) and of the blob
-storage export (snake_case). Read are observations of type GENERATION whose input and output are
-OpenAI chat messages, as Langfuse's OpenAI and LangChain integrations log them. Those of one
-session, or of one trace where no session is named, are one dialogue or several.
+storage export (snake_case). Observations of type GENERATION are read if their input and output are
+OpenAI chat messages, as Langfuse's OpenAI and LangChain integrations log them. The observations of
+one session, or of one trace if no session is given, are one or several dialogues.
 """
 
 import json
@@ -19,11 +19,11 @@ from tft.traces.formats.openai_chat import Message, Tools, declared, events_of
 from tft.traces.formats.requests import Request, dialogues
 
 NAMES = ("sessionId", "session_id", "traceId", "trace_id")
-"""By what a dialogue's observations are told, if they have it."""
+"""The keys by which observations are grouped into dialogues; the first one present is used."""
 
 
 def _decoded(value: Any) -> Any:
-    """Exports write JSON values as strings."""
+    """The JSON value of a string, because exports write JSON values as strings."""
     if isinstance(value, str) and value[:1] in ("[", "{", '"'):
         try:
             return json.loads(value)
@@ -70,10 +70,10 @@ class Observation(LogModel):
 
 
 def pieces(record: Record) -> Iterator[tuple[str, Record]]:
-    """(dialogue, observation), for a line that holds a request to a chat model.
+    """Yield (dialogue, observation) for a line that contains a request to a chat model.
 
     Raises:
-        InputError: no trace is named.
+        InputError: the line has no trace id.
     """
     if str(record.get("type")).upper() == "GENERATION":
         name = record.get(_name(record))
@@ -83,12 +83,15 @@ def pieces(record: Record) -> Iterator[tuple[str, Record]]:
 
 
 def parse(name: str, records: Sequence[Record]) -> list[Logged]:
-    """The dialogues of one session or trace.
+    """Parse the dialogues of one session or trace.
 
     Raises:
-        InputError: naming the observation, the message's index and what is wrong there.
+        InputError: a message is malformed; names the observation, the index of the message, and
+            what is wrong.
     """
-    started = sorted(records, key=lambda one: str(one.get("startTime", one.get("start_time"))))
+    started = sorted(
+        records, key=lambda record: str(record.get("startTime", record.get("start_time")))
+    )
     return dialogues(name, [_request(record) for record in started], "observations")
 
 
@@ -98,12 +101,18 @@ def _name(record: Record) -> str:
 
 def _request(record: Record) -> Request:
     try:
-        one = Observation.read(record)
-        asked = one.input.messages if isinstance(one.input, Prompt) else one.input
-        tools = one.input.tools if isinstance(one.input, Prompt) else None
-        answers = one.output if isinstance(one.output, list) else [one.output]
-        events = events_of([*asked, *(answer for answer in answers if answer)])
+        observation = Observation.read(record)
+        messages = (
+            observation.input.messages
+            if isinstance(observation.input, Prompt)
+            else observation.input
+        )
+        tools = observation.input.tools if isinstance(observation.input, Prompt) else None
+        answers = (
+            observation.output if isinstance(observation.output, list) else [observation.output]
+        )
+        events = events_of([*messages, *(answer for answer in answers if answer)])
     except InputError as error:
         raise InputError(f"{error.message}; observation {record.get('id')!r:.60}") from error
-    more = [(path, value) for path, value in one.left_out() if path != _name(record)]
+    more = [(path, value) for path, value in observation.left_out() if path != _name(record)]
     return Request(events, declared(tools), more)

@@ -1,7 +1,7 @@
-"""How a format is declared: by pydantic models of what its reader reads of a log.
+"""How formats are declared: by pydantic models of those parts of a log that are read.
 
-What else a log holds stays in `model_extra`. It is kept beside the conversation and counted by its
-path, so that no key is lost because nobody thought of it.
+Everything else in a log stays in `model_extra`. It is kept beside the conversation and counted by
+its path, so that unexpected keys are not lost.
 """
 
 import functools
@@ -19,22 +19,22 @@ T = TypeVar("T")
 Record = Mapping[str, Any]
 
 AnyText = Annotated[str, BeforeValidator(str)]
-"""Ids and the like, which some log as numbers."""
+"""A text such as an id, which some logs give as a number."""
 Filled = Annotated[T | None, BeforeValidator(lambda value: value or None)]
-"""None where the log has something empty, of whatever type."""
+"""None if the log has an empty value of any type."""
 
 
 class LogModel(BaseModel):
-    """An object of a log, of which the fields are read."""
+    """An object in a log, of which the declared fields are read."""
 
     model_config = ConfigDict(extra="allow")
 
     @classmethod
     def read(cls, log: Any) -> Self:
-        """The object, checked.
+        """Validate an object.
 
         Raises:
-            InputError: it is not of this form, in one line: "kind: where and what".
+            InputError: the object has another form; one line, "kind: where and what".
         """
         try:
             return cls.model_validate(log)
@@ -42,12 +42,12 @@ class LogModel(BaseModel):
             raise InputError(_refusal(error.errors(include_url=False), log)) from error
 
     def left_out(self) -> Iterator[tuple[str, Any]]:
-        """(path, value) of what is not read, such as `messages[3].name`; empty says nothing."""
+        """Yield (path, value) of what is not read, such as `messages[3].name`, if not empty."""
         return _left_out(self, "")
 
 
 class LeftOut(RootModel[Any]):
-    """A value that is left out although the list that holds it is read."""
+    """A value that is not read although the list that contains it is."""
 
 
 def _left_out(value: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -73,7 +73,7 @@ def _joined(path: str, step: int | str) -> str:
 
 
 def anywhere(path: str) -> str:
-    """The path without the places in lists, by which reports count: `messages[].name`."""
+    """The path without indices, by which reports count: `messages[].name`."""
     return re.sub(r"\[\d+\]", "[]", path)
 
 
@@ -85,16 +85,16 @@ KINDS = {
     "tool_calls": "no tool call", "tool_use": "no tool call", "tool_call": "no tool call",
     "answer": "no tool call",
 }  # fmt: skip
-"""Of refusals, by which reports count them: by pydantic's error, or the innermost key or model."""
+"""Kinds of refusals in reports, by pydantic's error type or by the innermost key or model."""
 
 
 def _refusal(errors: list[ErrorDetails], log: Any) -> str:
-    # In the first message with errors: a value has the form in which its error is deepest.
+    # Of the errors in the first bad message, the deepest is about the form that was meant.
     first = errors[0]["loc"]
     item = next((at for at, step in enumerate(first) if isinstance(step, int)), 0) + 1
     error = max(
-        (one for one in errors if one["loc"][:item] == first[:item]),
-        key=lambda one: len(one["loc"]),
+        (candidate for candidate in errors if candidate["loc"][:item] == first[:item]),
+        key=lambda candidate: len(candidate["loc"]),
     )
     loc, context, value = error["loc"], error.get("ctx", {}), error["input"]
     path = _place(loc, log)
@@ -107,27 +107,27 @@ def _refusal(errors: list[ErrorDetails], log: Any) -> str:
     where = re.sub(r"^messages\[(\d+)\]\.", r"message \1: ", functools.reduce(_joined, path, ""))
     match context:
         case {"error": InputError() as inner}:
-            kind, what = inner.message.split(": ", maxsplit=1)
-            return f"{kind}: {where}: {what}"
+            kind, details = inner.message.split(": ", maxsplit=1)
+            return f"{kind}: {where}: {details}"
         case {"error": reason}:
             return f"{kind}: {where} ({reason})"
         case {"expected_tags": known} | {"expected": known}:
             where = where.partition(": ")[0].removesuffix(f".{path[-1]}")
-            what = " holds a part of type" if path[-1] == "type" else ":"
-            return f"{kind}: {where}{what} {value!r:.40}; known are {known}"
+            details = " holds a part of type" if path[-1] == "type" else ":"
+            return f"{kind}: {where}{details} {value!r:.40}; known are {known}"
     of = "" if value is error["input"] else f" in {error['input']!r:.120}"
     return f"{kind}: {where}: {value!r:.80}{of}"
 
 
 def _place(loc: tuple[int | str, ...], log: Any) -> list[int | str]:
-    """Where in a log an error is: pydantic's place without the names of models in it."""
+    """The place of an error in a log: pydantic's location without the names of models."""
     path = []
     for step in loc:
         if isinstance(log, str) and log.lstrip()[:1] in ("{", "["):
             log = json.loads(log)
         try:
             log = log[step]
-        except (LookupError, TypeError):  # a name of a model
+        except (LookupError, TypeError):  # the name of a model
             continue
         path.append(step)
     return path

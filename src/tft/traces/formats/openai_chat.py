@@ -1,10 +1,10 @@
-"""OpenAI chat messages: one dialogue a line, {"messages": [...], "tools": [...], "id": ...}.
+"""OpenAI chat messages: one dialogue per line, {"messages": [...], "tools": [...], "id": ...}.
 
-The form is that of the chat completions API, as openai-python 3.57 types it: the roles system,
-developer, user, assistant (text, refusal, function tools' `tool_calls`) and tool. Read besides,
-because other senders write it: arguments as an object, and LangChain's calls {"name", "args",
-"id"}. Refused are images, audio, custom tools, and `function_call` with the role function, which
-the API had before tools.
+The format is that of the chat completions API, as openai-python 3.57 types it: the roles system,
+developer, user, assistant (text, refusal, `tool_calls` of function tools), and tool. Arguments as
+an object and LangChain's calls {"name", "args", "id"} are read as well, because other programs
+write them. Images, audio, custom tools, and `function_call` with the role function, which the API
+had before tools, are refused.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from tft.traces.formats.model import AnyText, Filled, LogModel, Record
 
 
 class TextMessage(LogModel):
-    """Instructions, or what the user says."""
+    """Instructions, or a user message."""
 
     role: Literal["system", "developer", "user"]
     content: str | list[TextPart] | None = None
@@ -65,7 +65,7 @@ class LangChainCall(LogModel):
 
 
 class AssistantMessage(LogModel):
-    """What the assistant thinks, says and calls."""
+    """An assistant message: reasoning, text, and calls."""
 
     role: Literal["assistant"]
     reasoning_content: Filled[AnyText] = None
@@ -115,10 +115,10 @@ class Dialogue(LogModel):
 
 
 def parse(record: Record) -> Logged:
-    """One line.
+    """Parse one line.
 
     Raises:
-        InputError: naming the message's index and what is wrong there.
+        InputError: a message is malformed; names its index and what is wrong.
     """
     line = Dialogue.read(record)
     return Logged(events_of(line.messages), line.id, declared(line.tools), dict(line.left_out()))
@@ -152,9 +152,13 @@ def _events(at: int, message: Message) -> Iterator[Event]:
 
 
 def declared(tools: Tools) -> list[dict[str, Any]] | None:
-    """Name, description and parameters of the tools that a log declares."""
+    """Name, description, and parameters of the tools that a log declares, or None without any."""
     functions = [tool.function if isinstance(tool, Tool) else tool for tool in tools or []]
     return [
-        {"name": one.name, "description": one.description, "parameters": one.parameters}
-        for one in functions
+        {
+            "name": function.name,
+            "description": function.description,
+            "parameters": function.parameters,
+        }
+        for function in functions
     ] or None

@@ -1,15 +1,15 @@
 """OpenTelemetry spans of requests to chat models, by the GenAI semantic conventions.
 
-Read are the attributes gen_ai.input.messages, gen_ai.output.messages, gen_ai.system_instructions,
-gen_ai.tool.definitions and gen_ai.conversation.id of spans whose gen_ai.operation.name is chat or
-generate_content. Semantic conventions 1.37 introduced them, with the schema
+The attributes gen_ai.input.messages, gen_ai.output.messages, gen_ai.system_instructions,
+gen_ai.tool.definitions, and gen_ai.conversation.id are read, in spans whose gen_ai.operation.name
+is chat or generate_content. Semantic conventions 1.37 introduced them, with the schema
 gen-ai-input-messages.json; in opentelemetry-semantic-conventions 0.66b2 they have the same names.
 Before 1.37 messages were events, which are not read.
 
 A line is an OTLP/JSON export ({"resourceSpans": ...}, as the Collector's file exporter writes it)
-or one span, OTLP's or the Python SDK's `to_json`. Spans of one conversation, or of one trace where
-no conversation is named, are one dialogue or several. What an export holds around the spans of
-requests (resources, scopes, spans of something else) is of no dialogue: it is counted, not kept.
+or a single span, in OTLP or as the Python SDK's `to_json` writes it. The spans of one conversation,
+or of one trace if no conversation is given, are one or several dialogues. What an export contains
+around the spans of requests (resources, scopes, other spans) is counted but not kept.
 """
 
 import json
@@ -33,7 +33,7 @@ ANSWERED: Final = "gen_ai.output.messages"
 
 
 def _decoded(value: Any) -> Any:
-    """Structured attributes of spans may be JSON strings."""
+    """The JSON value of a string, because structured attributes of spans may be JSON strings."""
     if not isinstance(value, str):
         return value
     try:
@@ -85,14 +85,14 @@ class Message(LogModel):
 
 
 class Attributes(LogModel):
-    """Of a span, where the capture of contents is off."""
+    """The attributes of a span without captured content."""
 
     operation: str = Field(alias=OPERATION)
     conversation: Any = Field(None, alias=CONVERSATION)
 
 
 class Contents(Attributes):
-    """Of a span, where the capture of contents is on."""
+    """The attributes of a span with captured content."""
 
     instructions: Decoded[str | list[Text]] = Field(None, alias="gen_ai.system_instructions")
     tools: Decoded[Tools] = Field(None, alias="gen_ai.tool.definitions")
@@ -105,7 +105,7 @@ def _capture(attributes: Any) -> str:
 
 
 class Span(LogModel):
-    """A request of a conversation that its attributes name."""
+    """A request with a conversation id in its attributes."""
 
     attributes: Annotated[
         Annotated[Contents, Tag("on")] | Annotated[Attributes, Tag("off")], Discriminator(_capture)
@@ -132,25 +132,25 @@ class SdkSpan(Span):
 
 # --- the export around the spans ------------------------------------------------------------------
 def _attributes(value: Any) -> dict[str, Any]:
-    """Attributes by name, of OTLP's list of {key, value: {stringValue: ...}} or of an object."""
+    """Attributes by name, from an object or OTLP's list of {key, value: {stringValue: ...}}."""
     if isinstance(value, dict):
         return value
-    if not isinstance(value or [], list) or not all(isinstance(one, dict) for one in value or []):
+    if not isinstance(value or [], list) or not all(isinstance(item, dict) for item in value or []):
         raise InputError(f"no list of objects: attributes: {value!r:.80}")
-    found = {}
-    for one in value or []:
-        name = str(one.get("key"))
-        found[name] = _value(one.get("value"))
-        if more := {key: one[key] for key in one if key not in ("key", "value")}:
-            found[f"{name}: more"] = more
-    return found
+    attributes = {}
+    for item in value or []:
+        name = str(item.get("key"))
+        attributes[name] = _value(item.get("value"))
+        if more := {key: item[key] for key in item if key not in ("key", "value")}:
+            attributes[f"{name}: more"] = more
+    return attributes
 
 
 def _value(value: Any) -> Any:
-    """What an attribute's value holds; one of another form than OTLP's stays as it stands."""
+    """The content of an attribute's value; a value that is not in OTLP's form stays unchanged."""
     match value:
         case {"arrayValue": {"values": list(items), **more}, **kinds} if not more and not kinds:
-            return [_value(one) for one in items]
+            return [_value(item) for item in items]
         case {"kvlistValue": {"values": list(pairs), **more}, **kinds} if not more and not kinds:
             return _attributes(pairs)
         case dict() if len(value) == 1:
@@ -160,7 +160,7 @@ def _value(value: Any) -> Any:
 
 
 def _chat(span: dict[str, Any]) -> Any:
-    """A request to a chat model, its attributes by name; a span of something else is left out."""
+    """A request to a chat model, with attributes by name; other spans are left out."""
     attributes = _attributes(span.get("attributes"))
     is_chat = attributes.get(OPERATION) in OPERATIONS
     return {**span, "attributes": attributes} if is_chat else LeftOut(span)
@@ -185,17 +185,22 @@ class Export(LogModel):
 
 
 def pieces(record: Record) -> Iterator[tuple[str, Record]]:
-    """(dialogue, span) of every span of a line that is a request to a chat model.
+    """Yield (dialogue, span) for every span of a line that is a request to a chat model.
 
-    Attributes of these spans are by name, whatever the form that they were logged in.
+    The attributes of these spans are by name, in whatever form they were logged.
 
     Raises:
-        InputError: no span, or one that names no trace.
+        InputError: the line is not a span or an export, or a span has no trace id.
     """
     spans = [_chat(dict(record))]
     if "resourceSpans" in record:
         export = Export.read(record)
-        spans = [one for each in export.resources for scope in each.scopes for one in scope.spans]
+        spans = [
+            span
+            for resource in export.resources
+            for scope in resource.scopes
+            for span in scope.spans
+        ]
     for span in spans:
         if not isinstance(span, LeftOut):
             context = span.get("context")
@@ -209,17 +214,17 @@ def pieces(record: Record) -> Iterator[tuple[str, Record]]:
 
 
 def around(record: Record) -> Iterator[tuple[str, Any]]:
-    """(path, value) of what an export holds around the spans of requests."""
+    """Yield (path, value) of what an export contains around the spans of requests."""
     if "resourceSpans" in record:
         yield from Export.read(record).left_out()
 
 
 # --- the dialogues in the spans -------------------------------------------------------------------
 def parse(name: str, records: Sequence[Record]) -> list[Logged]:
-    """The dialogues of one conversation or trace.
+    """Parse the dialogues of one conversation or trace.
 
     Raises:
-        InputError: naming the message's index and what is wrong there.
+        InputError: a message is malformed; names its index and what is wrong.
     """
     spans = [_span(record) for record in sorted(records, key=_start)]
     if not any(isinstance(span.attributes, Contents) for span in spans):
@@ -240,15 +245,17 @@ def _span(span: Record) -> Span:
 
 
 def _request(span: Span) -> Request:
-    told, more = span.attributes, list(span.left_out())
-    if not isinstance(told, Contents):
+    attributes, more = span.attributes, list(span.left_out())
+    if not isinstance(attributes, Contents):
         return Request([], None, more)
-    answers = told.answered or []
-    said = list(events.said(0, "system", told.instructions)) if told.instructions else []
-    said += events.events_of([*(told.asked or []), *answers[:1]], _events)
+    answers = attributes.answered or []
+    request_events = (
+        list(events.said(0, "system", attributes.instructions)) if attributes.instructions else []
+    )
+    request_events += events.events_of([*(attributes.asked or []), *answers[:1]], _events)
     if len(answers) > 1:
         raise InputError(f"several answers: {ANSWERED} holds {len(answers)}; which was given?")
-    return Request(said, declared(told.tools), more)
+    return Request(request_events, declared(attributes.tools), more)
 
 
 def _events(at: int, message: Message) -> Iterator[Event]:

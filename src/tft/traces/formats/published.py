@@ -1,7 +1,7 @@
 """The published benchmark's lines: {"context": JSON of messages}, {"question": ..., "answer": ...}.
 
-A tool's result is a user's message there and calls have no ids; see `tft.corpus.published`. The
-messages inside may be any OpenAI chat messages.
+In these files a tool result is a user message, and calls have no ids; see `tft.corpus.published`.
+The messages may be any OpenAI chat messages.
 """
 
 from pydantic import AliasChoices, Field, Json
@@ -32,15 +32,17 @@ class Question(LogModel):
 
 
 def parse(record: Record) -> Logged:
-    """One line: a trace, or a test conversation, whose answer is its last call.
+    """Parse one line: a trace, or a test conversation, whose answer is its last call.
 
     Raises:
-        InputError: naming what is wrong.
+        InputError: the line is malformed; says what is wrong.
     """
     if isinstance(record.get("context"), str):
         trace = Trace.read(record)
-        told = trace.context
-        line = told if isinstance(told, Dialogue) else Dialogue.model_construct(messages=told)
+        context = trace.context
+        line = (
+            context if isinstance(context, Dialogue) else Dialogue.model_construct(messages=context)
+        )
         return Logged(
             events_of(line.messages), line.id, declared(line.tools), dict(trace.left_out())
         )
