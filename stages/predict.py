@@ -39,8 +39,8 @@ def main(params: Params) -> None:
     # --- students ---
     student = params.students[params.student]
     tokenizer = load_tokenizer(student.base, student.template)
-    room = student.max_length - params.predict.max_new_tokens
-    turn_prompts = prompts(tokenizer, task, tests, room)
+    prompt_budget = student.max_length - params.predict.max_new_tokens
+    turn_prompts = prompts(tokenizer, task, tests, prompt_budget)
     adapters = adapters_of(params.run, params.pipelines, params.training_seeds)
     cache = cache_folder("predictions")
     answers = predict(student, tokenizer, turn_prompts, adapters, params.predict, cache)

@@ -113,7 +113,11 @@ def collect(root: Path, swept: Swept, pipelines: Sequence[str]) -> dict[str, Any
             params = YAML(typ="safe").load(of_experiment.read_text("params.yaml"))
             for pipeline in pipelines:
                 path = f"data/scores/cells/{scenario}-{pipeline}.json"
-                cell = json.loads(of_experiment.read_text(path))
+                try:
+                    cell = json.loads(of_experiment.read_text(path))
+                except FileNotFoundError as error:
+                    name = f"sweep-{scenario}-{value}"
+                    raise InputError(f"experiment {name}: no {path}; `make sweep`") from error
                 runs.add((params["corpus"], params["student"], cell["judged_by"]))
                 scores = {measure: cell[measure] for measure in MEASURES}
                 intervals = {measure: cell["intervals"].get(measure) for measure in MEASURES}

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tft.core.errors import InputError
-from tft.llm.cache import cache_key
+from tft.llm.cache import cache_key, fingerprint_once
 from tft.llm.chat import Request
 from tft.llm.config import ModelConfig
-from tft.llm.engine import fingerprint
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3),
@@ -116,13 +115,13 @@ def test_the_key_of_a_local_model_depends_on_its_weights_not_its_folder(
     (tmp_path / "base" / "README.md").write_text("A card.")
     folder_of(tmp_path / "base", b"others")
     assert key(str(tmp_path / "base")) == first  # read once in a process
-    fingerprint.cache_clear()
+    fingerprint_once.cache_clear()
     assert key(str(tmp_path / "base")) != first
     folder_of(tmp_path / "base")
-    fingerprint.cache_clear()
+    fingerprint_once.cache_clear()
     assert key(str(tmp_path / "base")) == first
     (tmp_path / "copy" / "chat_template.jinja").write_text("{{ messages }}")
-    fingerprint.cache_clear()
+    fingerprint_once.cache_clear()
     assert key(str(tmp_path / "copy")) != first
     monkeypatch.setattr("tft.llm.cache.vllm_version", lambda: "vllm 0.99")
     assert key(str(tmp_path / "base")) != first
@@ -133,7 +132,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 OF_THE_HUB = """
 import sys
-from tft.llm.engine import fingerprint
+from tft.core.versions import fingerprint
 print(fingerprint("some/model"), *{"torch", "transformers", "vllm"} & set(sys.modules))
 """
 

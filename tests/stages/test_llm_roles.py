@@ -48,7 +48,6 @@ from tft.llm.prompts import CALL, plain, plain_call, with_calls
 from tft.relabel import choose as relabel_role
 from tft.relabel import llm as committee
 from tft.relabel.llm import drawn, parse_calls, parse_choice, relabel
-from tft.report.run import SUMMARIES
 from tft.scenarios.choose import corrupt
 from tft.synthesize import choose as synthesize_role
 from tft.synthesize import llm as synthesis
@@ -80,6 +79,12 @@ answers = st.text(max_size=20) | st.one_of(
     ),
     st.fixed_dictionaries({"reason": texts, "choice": st.sampled_from(["A", "B", "C", "none"])}),
 ).map(json.dumps)
+
+SUMMARIES = {
+    "filter": "data/filtered/{}/summary.json",
+    "relabel": "data/relabeled/{}/summary.json",
+    "synthesize": "data/tft/{}/summary.json",
+}
 
 
 @given(answers)

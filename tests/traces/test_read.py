@@ -24,6 +24,7 @@ from tft.core.conversation import Conversation, Message, assistant, user
 from tft.core.errors import InputError
 from tft.core.tables import DECISIONS, read_conversations, read_rows
 from tft.core.task import RESPOND, read_task
+from tft.evaluation.audit import NOT_AUDITED
 from tft.traces.read import SOURCE, TEST, split_traces
 
 HELLO = {"role": "user", "content": "where is KX10000?"}
@@ -238,4 +239,4 @@ def test_the_example_goes_from_logs_to_synthetic_conversations(example: Path) ->
     assert read_rows(Path("data/test/decisions.parquet"), DECISIONS)
     assert len(read_conversations(Path("data/tft/own/train.parquet"))) == 20
     audit = json.loads(Path("data/audit/own.json").read_text())["curation"]
-    assert audit == {"not_audited": "nobody knows the right calls of your own traces"}
+    assert audit == NOT_AUDITED

@@ -34,7 +34,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 @click.command("result")
 @click.argument("name")
 def result_command(name: str) -> None:
-    """Keep the run at hand in git, under results/NAME. A name that is there is replaced."""
+    """Keep the current run in git, as results/NAME. An existing result of that name is replaced."""
     kept = keep_result(name)
     readme = Path("README.md")
     write_text(readme, with_table(readme.read_text(encoding="utf-8"), name, kept))

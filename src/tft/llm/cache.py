@@ -1,5 +1,6 @@
 """Answers on disk, keyed by request: an answer once received is never paid for again."""
 
+import functools
 import hashlib
 import json
 import sqlite3
@@ -17,6 +18,8 @@ from tft.llm.engine import vllm_version
 
 VERSION = 1  # raise this when the same request would be sent or read differently
 OPENAI = "https://api.openai.com/v1"
+
+fingerprint_once = functools.cache(fingerprint)  # large models take minutes to read
 
 
 def address(model: ModelConfig) -> str | None:
@@ -36,7 +39,7 @@ def answerer(model: ModelConfig) -> str | list[str]:
         InputError: the model does not exist.
     """
     if model.backend == "vllm":
-        return [fingerprint(model.model, model.options.get("revision")), vllm_version()]
+        return [fingerprint_once(model.model, model.options.get("revision")), vllm_version()]
     return model.model
 
 
