@@ -32,7 +32,7 @@ POLL = 0.2  # seconds
 def answer(number: int, conversations: int | None) -> None:
     """The measured run: `number` adapters answer every turn on one engine."""
     params, student, task, tokenizer = setting()
-    tests = read_conversations(Path("data/split/test.parquet"))[:conversations]
+    tests = read_conversations(Path("data/test/conversations.parquet"))[:conversations]
     room = student.max_length - params.predict.max_new_tokens
     folders = sorted(Path("models/adapters").iterdir())
     if not folders:

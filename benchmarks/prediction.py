@@ -155,7 +155,7 @@ def main(
     cell: str, conversations: int | None, repeats: int, compare_only: bool, time_only: bool
 ) -> None:
     params, student, task, tokenizer = setting()
-    tests = read_conversations(Path("data/split/test.parquet"))[:conversations]
+    tests = read_conversations(Path("data/test/conversations.parquet"))[:conversations]
     new_tokens = params.predict.max_new_tokens
     turn_prompts = prompts(tokenizer, task, tests, student.max_length - new_tokens)
     adapter = Path("models/adapters") / f"{cell}-{params.training_seeds[0]}"

@@ -140,8 +140,9 @@ def damaged(conversation: Conversation) -> Conversation:
 def test_a_near_copy_of_a_test_conversation_ends_the_run(project, copy, key):
     done = train_on(TRACE, copy)
     assert done.exit_code == 1
-    assert f"data/tft/baseline/train.parquet: conversation {copy.id!r} is " in done.output
-    assert "like the test conversation 'test'" in done.output
+    where = f"data/tft/baseline/train.parquet: conversation {copy.id!r} has a similarity of "
+    assert where in done.output
+    assert " to the test conversation 'test', limit " in done.output
     assert done.stderr.rstrip().endswith(f"raise audit.{key}")
     assert not Path("data/audit").exists()
 
