@@ -89,7 +89,7 @@ NO_ANSWER = json.dumps({"question": "[]", "answer": "{}"})
         ({"test.jsonl": "3"}, r"test\.jsonl:1: expected an object with 'question'"),
         ({"test.jsonl": NO_ANSWER}, r"test\.jsonl:1: expected an object with 'name'"),
         ({"test.jsonl": "\n"}, r"test\.jsonl:1: the line is not JSON"),
-        ({"scenario-9-x/traces.jsonl.gz": b"\x1f\x8b"}, r"traces\.jsonl\.gz: not a whole gzip"),
+        ({"scenario-9-x/traces.jsonl.gz": b"\x1f\x8b"}, r"traces\.jsonl\.gz: not a complete gzip"),
         ({"scenario-9-x/traces.jsonl": trace_line()}, "a second file of traces for scenario-9-x"),
         ({"scenario-8/traces.jsonl": '{"context": "{"}'},
          r"traces\.jsonl:1: context is not JSON"),

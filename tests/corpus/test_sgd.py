@@ -213,14 +213,14 @@ def test_a_truncated_archive_is_an_error_unless_only_the_end_mark_is_cut(
             assert read_sgd(str(archive), params) == whole
         except InputError as error:
             errors += 1
-            assert "sgd.tar.gz: not a whole .tar.gz" in error.message or "missing" in error.message
+            assert "sgd.tar.gz: not a complete .tar.gz" in error.message or "missing" in error.message
     assert errors > 0.8 * len(content) / 5
 
 
 def test_a_file_that_is_not_an_archive_is_an_error(small_sgd: tuple[Path, SgdConfig]) -> None:
     archive, params = small_sgd
     archive.write_bytes(gzip.compress(b"no tar at all" * 100))
-    with pytest.raises(InputError, match="not a whole"):
+    with pytest.raises(InputError, match="not a complete"):
         read_sgd(str(archive), params)
 
 

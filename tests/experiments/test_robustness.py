@@ -371,7 +371,7 @@ def test_a_run_on_another_corpus_than_sgd_is_refused(tmp_path: Path) -> None:
     ("variants", "message"),
     [
         (["v6"], "variants.0: "),
-        (["v1", "v1"], "a variant stands here twice"),
+        (["v1", "v1"], "a variant is repeated"),
         ([], "variants: .*at least 1"),
     ],
 )
