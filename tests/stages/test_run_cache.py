@@ -12,16 +12,11 @@ pytestmark = pytest.mark.vllm
 def clone(first_run: FirstRun, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A colleague's clone with an empty TFT_CACHE, which shares a remote with the first run."""
     folder = tmp_path_factory.mktemp("clone")
-    first, remote = first_run.project, folder / "remote"
-    remote.mkdir()
-    first.run("dvc", "remote", "add", "--local", "--default", "--force", "shared", str(remote))
-    first.run("dvc", "push", "--run-cache")
-
-    root = folder / "repository"
+    first, root = first_run.project, folder / "repository"
     first.run("git", "clone", "--quiet", "--branch", FINISHED, str(first.root), str(root))
     clone = Project(root, folder / "cache")
-    clone.run("dvc", "remote", "add", "--local", "--default", "shared", str(remote))
-    clone.run("dvc", "pull", "--run-cache")
+    clone.share(first_run.remote)
+    clone.run("dvc", "pull", "--run-cache", "dvc.yaml")
     return clone
 
 
