@@ -213,7 +213,9 @@ def test_a_truncated_archive_is_an_error_unless_only_the_end_mark_is_cut(
             assert read_sgd(str(archive), params) == whole
         except InputError as error:
             errors += 1
-            assert "sgd.tar.gz: not a complete .tar.gz" in error.message or "missing" in error.message
+            assert (
+                "sgd.tar.gz: not a complete .tar.gz" in error.message or "missing" in error.message
+            )
     assert errors > 0.8 * len(content) / 5
 
 
