@@ -152,7 +152,7 @@ def test_real_dialogues_replace_simulated_ones(project: Project) -> None:
     traces = read_conversations(project.root / "data/direct/trace_mixing/train.parquet")
     assert {one.source for one in traces} == {"Hotels_1", "Restaurants_1"}
     project.run("git", "restore", ".")
-    project.run("dvc", "checkout", "dvc.yaml")
+    project.run("dvc", "checkout")
 
 
 @needs_sgd

@@ -16,7 +16,7 @@ def clone(first_run: FirstRun, tmp_path_factory: pytest.TempPathFactory) -> Proj
     first.run("git", "clone", "--quiet", "--branch", FINISHED, str(first.root), str(root))
     clone = Project(root, folder / "cache")
     clone.share(first_run.remote)
-    clone.run("dvc", "pull", "--run-cache", "dvc.yaml")
+    clone.run("dvc", "pull", "--run-cache")
     return clone
 
 
