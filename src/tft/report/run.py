@@ -1,6 +1,7 @@
 """Everything that table and page show of a run, read from the outputs of earlier stages."""
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,8 +82,8 @@ def read_run(layout: Layout) -> Run:
     students = [f"{cell}-{seed}" for cell in places for seed in layout.seeds]
     audits = _by_scenario("data/audit/{}.json", scenarios, "audit")
     test = read_metrics(Path("data/test/summary.json"), "label_test")
-    robustness = read_metrics(Path("experiments/robustness/robustness.json"), "robustness")
-    sweep = read_metrics(Path("experiments/sweep/sweep.json"), "sweep")
+    robustness = _read_shipped(Path("experiments/robustness/robustness.json"))
+    sweep = _read_shipped(Path("experiments/sweep/sweep.json"))
     return Run(
         layout=layout,
         labeled_by=test["labeled_by"],
@@ -163,6 +164,14 @@ def read_loss(path: Path) -> list[dict[str, str | float]]:
             {"step": float(row["step"]), "split": row["split"], "loss": float(row["loss"])}
             for row in csv.DictReader(file)
         ]
+
+
+def _read_shipped(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file; it ships in git: `git checkout {path}` restores it"
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _places(layout: Layout) -> dict[str, dict[str, str]]:
