@@ -135,7 +135,7 @@ def test_a_number_that_cannot_be_read_back_is_an_error_that_names_the_message(
 def test_a_folder_with_other_files_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"holds notes\.txt; name an empty folder"):
+    with pytest.raises(InputError, match=r"contains notes\.txt; name an empty folder"):
         export_dataset(boats(1), TASK, ORIGIN, tmp_path)
     assert (tmp_path / "README.md").read_text() == "mine"
 

@@ -42,7 +42,5 @@ def _commit(model: str, revision: str | None) -> str:
         # From the latest commit or, without network, from the one that was downloaded last.
         config = hf_hub_download(model, "config.json", revision=revision)
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"params.yaml: {model!r} is no folder, and no model of the hub: {error}"
-        ) from error
+        raise InputError(f"{model!r} is no folder and no model of the hub: {error}") from error
     return Path(config).parent.name

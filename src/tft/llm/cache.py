@@ -39,7 +39,11 @@ def answerer(model: ModelConfig) -> str | list[str]:
         InputError: the model does not exist.
     """
     if model.backend == "vllm":
-        return [fingerprint_once(model.model, model.options.get("revision")), vllm_version()]
+        try:
+            weights = fingerprint_once(model.model, model.options.get("revision"))
+        except InputError as error:
+            raise InputError(f"params.yaml: llm.models: {error.message}") from error
+        return [weights, vllm_version()]
     return model.model
 
 
