@@ -94,7 +94,7 @@ def test_a_copy_of_a_test_conversation_fails_the_run(project: Path) -> None:
     done = synthesize(max_similarity_to_tests=0.5)
     assert done.exit_code == 1
     assert SEEDS[0].id in done.output
-    assert "the traces hold test conversations" in done.output
+    assert "the traces contain test conversations" in done.output
     assert not (FOLDER / "train.parquet").exists()
     assert copies_of(SEEDS[:3], SEEDS[:1], 0.999) == [(SEEDS[0].id, SEEDS[0].id, 1.0)]
 
@@ -102,7 +102,10 @@ def test_a_copy_of_a_test_conversation_fails_the_run(project: Path) -> None:
 def test_too_few_traces_for_the_exemplars_is_one_clear_error(project: Path) -> None:
     done = synthesize(exemplars=7)
     assert done.exit_code == 1
-    assert "synthesize.exemplars: 7 are shown at a time, but there are only 6" in done.output
+    assert (
+        "synthesize.exemplars: each plan shows 7 seed conversations, but there are only 6"
+        in done.output
+    )
 
 
 def test_a_conversation_s_row_says_what_it_was_generated_from(project: Path) -> None:
