@@ -173,8 +173,12 @@ def test_training_is_refused_when_the_teacher_scores_below_the_minimum(project: 
     assert teach(project, BAD)["judge"] == 0.0
     done = run_stage("finetune", "low_data", "tft", "123")
     assert done.exit_code == 1
-    for told in ("data/teacher/summary.json", "'m' itself scores 0.000", "teacher.min_score in params.yaml, 0.7",
-                 "teacher.train_anyway: true"):  # fmt: skip
+    for told in (
+        "data/teacher/summary.json",
+        "'m' itself scores 0.000",
+        "teacher.min_score in params.yaml, 0.7",
+        "teacher.train_anyway: true",
+    ):
         assert told in done.output
     assert not Path("models").exists()
     assert not Path("reports").exists()
