@@ -113,7 +113,7 @@ def test_an_error_names_the_experiment_that_failed(project: Path) -> None:
     doses = {"noisy_labels": {RATE: [0.5, 1.0]}}
     queue(project, doses)
     run(project, "dvc", "exp", "run", "--run-all", check=False)
-    with pytest.raises(InputError, match=r"no experiment sweep-noisy_labels-1\.0 of this commit"):
+    with pytest.raises(InputError, match=r"no experiment sweep-noisy_labels-1\.0 on this commit"):
         collect(project, doses, ["direct", "tft"])
     found = collect(project, {"noisy_labels": {RATE: [0.5]}}, ["tft"])
     assert [one["judge"] for one in found["noisy_labels"]["rows"]] == [0.875]
@@ -164,7 +164,7 @@ def test_the_shipped_sweep_contains_the_benchmark_s_own_doses(shipped: dict[str,
     ("scenario", "settings", "message"),
     [
         ("low_data", {"x": [1, 2], "y": [1]}, "scenarios.low_data.y: "),
-        ("low_data", {"x": [1, 2], "y": [1, 2, 3]}, "low_data: .*not of one length"),
+        ("low_data", {"x": [1, 2], "y": [1, 2, 3]}, "low_data: .*different lengths"),
         ("low_data", {}, "scenarios.low_data: "),
     ],
 )
