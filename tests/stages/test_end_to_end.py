@@ -162,7 +162,9 @@ def test_a_new_base_is_made_on_demand_and_makes_every_student_out_of_date(projec
     project.edit_params("experiments/pretrain/params.yaml", **small)
     assert not project.stages_run_by("dvc", "repro")  # no part of the pipeline
 
-    assert project.stages_run_by("make", "--old-file=setup", "pretrain") == {"pretrain"}
+    assert project.stages_run_by("make", "--old-file=setup", "pretrain") == {
+        "experiments/pretrain/dvc.yaml:pretrain"
+    }
     planned = project.stages_run_by("dvc", "repro", "--dry")
     assert {f"finetune@{student}" for student in STUDENTS} <= planned
     assert not planned & {"fetch", "split", "pretrain"}
