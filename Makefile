@@ -9,6 +9,9 @@ INSTALLED := $(VENV)/.installed-$(EXTRA)
 
 # Lets DVC and the stages that it starts find this environment without activating it.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
+# Threads that wait sleep instead of spinning: with other work beside, two spinning threads can take
+# several times as long.
+export OMP_WAIT_POLICY ?= PASSIVE
 # Absolute, because `dvc exp run --temp` works in another directory.
 export TFT_CACHE ?= $(CURDIR)/.cache
 ifneq ($(wildcard $(TFT_SGD_ARCHIVE)),)
