@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tft.core.errors import InputError
-from tft.core.metrics import Breakdown, Curation
+from tft.core.metrics import Audit, Breakdown, Curation, TestSummary
 from tft.core.records import Layout
 from tft.core.stage import read_times
 from tft.core.tables import read_conversations
@@ -80,8 +80,8 @@ def read_run(layout: Layout) -> Run:
     compared = scenarios if both(layout.pipelines) else []
     shown = {cell: cell if cell in LABELS else f"{cell}-{layout.seeds[0]}" for cell in places}
     students = [f"{cell}-{seed}" for cell in places for seed in layout.seeds]
-    audits = _by_scenario("data/audit/{}.json", scenarios, "audit")
-    test = read_metrics(Path("data/test/summary.json"), "label_test")
+    audits: dict[str, Audit] = _by_scenario("data/audit/{}.json", scenarios, "audit")
+    test: TestSummary = read_metrics(Path("data/test/summary.json"), "label_test")
     robustness = _read_shipped(Path("experiments/robustness/robustness.json"))
     sweep = _read_shipped(Path("experiments/sweep/sweep.json"))
     return Run(

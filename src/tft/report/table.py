@@ -127,12 +127,6 @@ def judge_scores(cells: Cells, scenarios: Sequence[str], pipeline: str) -> dict[
     return {scenario: cells[f"{scenario}-{pipeline}"]["judge"] for scenario in scenarios}
 
 
-def deltas(cells: Cells, scenarios: Sequence[str]) -> dict[str, float]:
-    """{scenario: judge score of tft minus that of direct}."""
-    tft, direct = (judge_scores(cells, scenarios, name) for name in ("tft", "direct"))
-    return {scenario: round(tft[scenario] - direct[scenario], 6) for scenario in scenarios}
-
-
 def render(
     cells: Cells,
     comparison: Comparisons,
